@@ -1,0 +1,83 @@
+"""Every error that Freshet raises on purpose.
+
+    FreshetError
+    ├── TransientError       try again: throttling, a dropped connection
+    ├── InputError           what the user wrote is wrong                     exit 2
+    │   └── DefinitionError  ... in a pipeline's folder, with line and column
+    ├── EnvironmentFault     a missing Java, port, credential, sandbox        exit 3
+    └── TerminalError        stop; a person decides                           exit 1
+        ├── StaleBatch       another job moved the ledger's head
+        ├── LostData         the stream no longer holds what was not yet read
+        ├── WrongStream      the ledger belongs to another stream
+        ├── ShardsChanged    the stream was split or merged: not supported yet
+        ├── MissingSetting   the DMS task lacks a setting that Freshet needs
+        └── Renumbered       the source's binlog numbering started again
+
+A message says what, where, the state we are in, and what to do. It holds identifiers, never row values.
+"""
+
+
+class FreshetError(Exception):
+    """Base of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class TransientError(FreshetError):
+    """A fault that passes by itself: try again."""
+
+
+class InputError(FreshetError):
+    """What the user wrote is wrong."""
+
+    exit_code = 2
+
+
+class DefinitionError(InputError):
+    """A pipeline's folder is wrong at a place.
+
+    Args:
+        message: What is wrong, and what to write instead.
+        file: File name within the pipeline's folder.
+        line: Line in that file, from 1; None when the whole file is meant.
+        column: Column in that line, from 1.
+    """
+
+    def __init__(self, message: str, file: str, line: int | None = None, column: int | None = None) -> None:
+        self.message, self.file, self.line, self.column = message, file, line, column
+        place = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(f"{place}: {message}")
+
+
+class EnvironmentFault(FreshetError):
+    """Something that Freshet needs around it is missing or refuses."""
+
+    exit_code = 3
+
+
+class TerminalError(FreshetError):
+    """Going on would lose or spoil data: stop, a person decides."""
+
+
+class StaleBatch(TerminalError):
+    """Another job, or another start of this one, moved the ledger's head."""
+
+
+class LostData(TerminalError):
+    """The stream no longer holds what the ledger says was not yet read."""
+
+
+class WrongStream(TerminalError):
+    """The ledger's positions belong to another stream, or to one that was created anew."""
+
+
+class ShardsChanged(TerminalError):
+    """The stream was split or merged, which this version does not follow."""
+
+
+class MissingSetting(TerminalError):
+    """The DMS task does not send what Freshet needs."""
+
+
+class Renumbered(TerminalError):
+    """Transaction ids fell while commit time went on: the source's binlog numbering started again."""
