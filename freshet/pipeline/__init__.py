@@ -1,0 +1,1 @@
+"""What a pipeline is: its definition, the checked SELECT, its types and its target."""
