@@ -1,0 +1,66 @@
+"""The command `freshet`: one module a command, one place where errors become exit codes.
+
+0 done, 1 failed, 2 your input is wrong, 3 the environment is.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+from rich.markup import escape
+
+from freshet.cli.context import err, last_line
+from freshet.cli.demo import demo
+from freshet.cli.plan import plan
+from freshet.cli.query import query
+from freshet.cli.run import run
+from freshet.cli.sandbox import sandbox
+from freshet.cli.simulate import simulate
+from freshet.cli.status import status
+from freshet.cli.verify import verify
+from freshet.errors import FreshetError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="freshet",
+    help="Keep a Redshift table current from a live MySQL database.\n\nStart with: freshet demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(demo)
+app.add_typer(sandbox, name="sandbox")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    simulate
+)
+app.command()(plan)
+app.command()(run)
+app.command()(status)
+app.command()(query)
+app.command()(verify)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    sys.exit(run_command(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run_command(argv: list[str]) -> int:
+    """Run one command; give its exit code."""
+    try:
+        result = app(argv, prog_name="freshet", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except FreshetError as error:
+        err.print(f"[bold red]error[/bold red] {escape(str(error))}", soft_wrap=True)
+        if "--json" in argv:
+            last_line({"error": str(error), "kind": type(error).__name__})
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        err.print("interrupted")
+        return INTERRUPTED

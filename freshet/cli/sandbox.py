@@ -1,0 +1,91 @@
+"""`freshet sandbox`: stand-ins for MySQL, DMS, Kinesis, S3, Secrets Manager and Redshift on this machine."""
+
+import shutil
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from freshet.cli.context import JSON_OPTION, last_line, out, sandbox_folder
+from freshet.errors import EnvironmentFault
+
+sandbox = typer.Typer(
+    help="Run stand-ins for AWS and MySQL on this machine; state lives under .freshet/.\n\nExample: freshet sandbox up",
+    no_args_is_help=True,
+)
+
+
+@sandbox.command()
+def up(
+    database: str = typer.Option("sports", help="MySQL database that pipelines read."), json_output: bool = JSON_OPTION
+) -> None:
+    """Start it; what it held before is kept.
+
+    Example: freshet sandbox up
+    """
+    from sandbox import control  # noqa: PLC0415 - not in the wheel
+
+    if not shutil.which("mariadbd") and not shutil.which("mysqld"):
+        raise EnvironmentFault(
+            "MariaDB is missing: run `make setup`, or `apt-get install mariadb-server` (macOS: brew install mariadb)"
+        )
+    show(
+        control.start(sandbox_folder(), database=database, on_progress=None if json_output else out.print), json_output
+    )
+
+
+@sandbox.command()
+def down(json_output: bool = JSON_OPTION) -> None:
+    """Stop it; its state is kept.
+
+    Example: freshet sandbox down
+    """
+    from sandbox import control  # noqa: PLC0415
+
+    control.stop(sandbox_folder())
+    show(control.status(sandbox_folder()), json_output)
+
+
+@sandbox.command()
+def status(json_output: bool = JSON_OPTION) -> None:
+    """Show every endpoint.
+
+    Example: freshet sandbox status --json
+    """
+    from sandbox import control  # noqa: PLC0415
+
+    show(control.status(sandbox_folder()), json_output)
+
+
+@sandbox.command()
+def reset(json_output: bool = JSON_OPTION) -> None:
+    """Stop it and delete what it held.
+
+    Example: freshet sandbox reset
+    """
+    from sandbox import control  # noqa: PLC0415
+
+    control.reset(sandbox_folder())
+    show(control.status(sandbox_folder()), json_output)
+
+
+def show(endpoints: dict[str, Any], json_output: bool) -> None:
+    """Print the endpoints; the password only as JSON, where a script asked for it."""
+    if json_output:
+        last_line(endpoints)
+        return
+    if not endpoints.get("running"):
+        out.print("the sandbox is not running")
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    mysql, redshift = endpoints["mysql"], endpoints["redshift"]
+    table.add_row("MySQL", f"{mysql['host']}:{mysql['port']}, database {mysql['database']}, user {mysql['user']}")
+    table.add_row("Kinesis, S3, secrets", f"{endpoints['aws']['endpoint_url']} ({endpoints['aws']['region']})")
+    table.add_row(
+        "Redshift Data API",
+        f"{redshift['endpoint_url']}, workgroup {redshift['workgroup']}, database {redshift['database']}",
+    )
+    table.add_row("stream", endpoints["stream"])
+    table.add_row("staging bucket", endpoints["staging_bucket"])
+    out.print(table)
+    out.print("[dim]passwords: freshet sandbox status --json[/dim]")

@@ -1,0 +1,1 @@
+"""Talking to Redshift: the Data API, the ledger, and the one transaction that moves the table."""

@@ -1,0 +1,204 @@
+"""The warehouse's memory of one pipeline: which step was last, where each shard stands, what happened to each record.
+
+A step names the head that it follows and fails when the head is another. That one comparison fences stale jobs, replays,
+gaps, late statements and restored warehouses. And it is how a job learns what became of a statement it lost sight of:
+its step is in the ledger, or the head has not moved, or another step came first.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Self
+
+from freshet.errors import InputError, StaleBatch, TerminalError
+from freshet.pipeline.model import Pipeline
+from freshet.redshift.control_tables import SCHEMA, ControlTables, freshness_view, literal
+from freshet.redshift.data_api import STATEMENTS_MAX, Cancelled, Row, StatementFailed, UnknownOutcome, Warehouse, pause
+from freshet.redshift.merge_sql import Step, transaction
+from freshet.redshift.positions import Position, utc
+
+ATTEMPTS_MAX: Final = 30
+SAME_FAILURES_MAX: Final = 3
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What the ledger says between two steps."""
+
+    head: str
+    positions: dict[str, Position]
+    stream_arn: str | None
+    stream_created_at: datetime | None
+    transaction_id: int
+    transaction_at: datetime | None
+
+    def after(self, step: Step) -> Self:
+        """Give what the ledger says once a step is committed."""
+        moved = {position.shard: position for position in step.positions}
+        return replace(
+            self,
+            head=step.id,
+            positions={**({} if step.forget_positions else self.positions), **moved},
+            transaction_id=step.transaction_id or self.transaction_id,
+            transaction_at=step.transaction_at or self.transaction_at,
+        )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One pipeline's ledger in one warehouse."""
+
+    warehouse: Warehouse
+    pipeline: Pipeline
+    copy_role: str
+
+    @property
+    def tables(self) -> ControlTables:
+        """Names of the control tables."""
+        return ControlTables(self.pipeline.name, self.pipeline.target)
+
+    def create(self, target_ddl: Sequence[str]) -> None:
+        """Make the target, the control tables and the readers' view where they are missing.
+
+        Args:
+            target_ddl: Statements that make the target, from `freshet.pipeline.ddl`.
+
+        Raises:
+            InputError: The pipeline's ledger keeps another target.
+        """
+        self._create_readers()
+        statements = [*self.tables.create(), *target_ddl, *self.tables.describe()]
+        for start in range(0, len(statements), STATEMENTS_MAX):
+            self.warehouse.run(statements[start : start + STATEMENTS_MAX])
+        self.warehouse.run(self.tables.first_state(str(uuid.uuid4())))
+        kept = self.warehouse.query(f"select target from {self.tables.state}")
+        if [row["target"] for row in kept] != [self.pipeline.target]:
+            raise InputError(
+                f"the ledger of pipeline {self.pipeline.name} keeps {kept[0]['target'] if kept else 'nothing'}, but its "
+                f"definition says target {self.pipeline.target}: give the pipeline's folder another name"
+            )
+        states = self.warehouse.query(
+            f"select table_name from svv_tables where table_schema = '{SCHEMA}' and table_name like '%_state'"
+        )
+        self.warehouse.run([freshness_view([row["table_name"] for row in states]), *self._reader_grants()])
+
+    def _create_readers(self) -> None:
+        if not self.pipeline.readers:
+            return
+        known = {row["role_name"] for row in self.warehouse.query("select role_name from svv_roles")}
+        missing = [role for role in self.pipeline.readers if role not in known]
+        if missing:
+            self.warehouse.run([f"create role {role}" for role in missing])
+
+    def _reader_grants(self) -> list[str]:
+        grants = []
+        for role in self.pipeline.readers:
+            grants += [
+                f"grant usage on schema {SCHEMA} to role {role}",
+                f"grant select on {SCHEMA}.freshness to role {role}",
+            ]
+        return grants
+
+    def read(self) -> Remembered:
+        """Read head and positions as of one moment, after every running transaction has ended.
+
+        Raises:
+            TerminalError: The state row is gone.
+        """
+        rows = self.warehouse.locked_query(
+            self.tables.lock,
+            f"select s.head, s.stream_arn, s.stream_created_at, s.transaction_id, s.transaction_at, "
+            f"p.shard, p.kind, p.sequence, p.at_time, p.proved_at from {self.tables.state} as s "
+            f"left join {self.tables.positions} as p on 1 = 1",
+        )
+        if not rows:
+            raise TerminalError(
+                f"{self.tables.state} has no row: the ledger of pipeline {self.pipeline.name} was tampered with"
+            )
+        state = rows[0]
+        return Remembered(
+            head=state["head"],
+            positions={row["shard"]: Position.from_row(row) for row in rows if row["shard"]},
+            stream_arn=state["stream_arn"],
+            stream_created_at=utc(state["stream_created_at"]),
+            transaction_id=int(state["transaction_id"] or 0),
+            transaction_at=utc(state["transaction_at"]),
+        )
+
+    def read_after(self, remembered: Remembered) -> Remembered:
+        """Read again after a batch failed.
+
+        Raises:
+            StaleBatch: Another job committed a step since.
+        """
+        now = self.read()
+        if now.head != remembered.head:
+            raise self._stale(now.head, remembered.head)
+        return now
+
+    def committed(self, step: Step) -> bool:
+        """Say what became of a step: True committed, False it did not run and still may.
+
+        Raises:
+            StaleBatch: It did not run and never will: the head is another.
+        """
+        rows = self.warehouse.locked_query(
+            self.tables.lock,
+            f"select s.head, (select count(*) from {self.tables.steps} where step = {literal(step.id)}) as found "
+            f"from {self.tables.state} as s",
+        )
+        if rows and int(rows[0]["found"]) > 0:
+            return True
+        if rows and rows[0]["head"] == step.follows:
+            return False
+        raise self._stale(rows[0]["head"] if rows else "gone", step.follows)
+
+    def _stale(self, head: str, followed: str) -> StaleBatch:
+        return StaleBatch(
+            f"pipeline {self.pipeline.name}: the ledger's head is {head}, but this job follows {followed}; nothing was "
+            "written. Another job of this pipeline is ahead of this one: stop one of them."
+        )
+
+    def commit(self, step: Step, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Commit a step, however often the answer is lost.
+
+        Args:
+            step: What to commit.
+            stopping: Asked while waiting; once it answers True the running statement is cancelled.
+
+        Raises:
+            StaleBatch: Another step came first; nothing was written.
+            TerminalError: Redshift refused the same step several times in the same way.
+            Cancelled: `stopping` answered True; the next start learns the outcome from the ledger.
+        """
+        statements = transaction(self.pipeline, self.tables, step, self.copy_role)
+        refusals: list[str] = []
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                self.warehouse.run(statements, token=f"{step.id}-{attempt}", stopping=stopping)
+                return
+            except StatementFailed as failed:
+                refused = failed
+            except UnknownOutcome:
+                refused = None
+            if self.committed(step):
+                return
+            if refused is not None and not refused.conflict:
+                refusals.append(refused.reason)
+                if len(refusals) >= SAME_FAILURES_MAX:
+                    raise TerminalError(
+                        f"pipeline {self.pipeline.name}: Redshift refused step {step.id} {len(refusals)} times at statement "
+                        f"{refused.number}: {refused.reason}. Nothing was written; the staged files are named by {step.manifest}"
+                    ) from None
+            if stopping():
+                raise Cancelled(f"step {step.id} was given up; the ledger knows its outcome")
+            pause(attempt)
+        raise TerminalError(
+            f"pipeline {self.pipeline.name}: step {step.id} could not be committed in {ATTEMPTS_MAX} attempts; "
+            "nothing was written"
+        )
+
+    def last_steps(self, count: int) -> list[Row]:
+        """Read the newest steps, newest first."""
+        return self.warehouse.query(f"select * from {self.tables.steps} order by committed_at desc limit {int(count)}")

@@ -1,0 +1,60 @@
+"""The job's arguments, as AWS Glue passes them: `--name value`, none of Glue's reserved names, no secrets.
+
+Source: AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs" (reserved: JOB_NAME, mode, debug, endpoint).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Arguments(BaseModel):
+    """What one run of the job is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline_folder: Path = Field(description="folder with select.sql and pipeline.yaml")
+    source_database: str = Field(description="MySQL database that holds the pipeline's tables")
+    source_secret: str = Field(description="secret with the MySQL server's host, port, username, password, ssl_ca")
+    token_secret: str = Field(description="secret with the keys of tokenize()")
+    stream: str = Field(description="name of the Kinesis stream that DMS writes to")
+    staging_bucket: str = Field(description="S3 bucket for the files that Redshift copies")
+    staging_prefix: str = Field(default="freshet", description="prefix in that bucket")
+    workgroup: str = Field(description="Redshift Serverless workgroup")
+    warehouse_database: str = Field(description="Redshift database")
+    copy_role: str = Field(description="ARN of the role with which Redshift reads the staging bucket")
+    every_s: float | None = Field(
+        default=None, ge=0.4, description="seconds between batches; default: the pipeline's freshness"
+    )
+    records_per_shard: int = Field(
+        default=50_000, ge=1, description="records read of one shard in one batch, at most about so many"
+    )
+    until_idle: bool = Field(default=False, description="end when every shard was at its tip twice")
+    from_start: bool = Field(default=False, description="read the stream again from its oldest record")
+    take_over: bool = Field(
+        default=False, description="start although another job of this pipeline lives; that one ends"
+    )
+    lock_file: Path | None = Field(default=None, description="refuse to start while another process holds this file")
+    work_folder: Path | None = Field(default=None, description="folder for Spark's temporary files")
+    spark_master: str | None = Field(
+        default=None, description="Spark master when not started by spark-submit, such as local[2]"
+    )
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read the command line; argparse ends the process with 2 when it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="streaming_job", description="Keep one pipeline's table current.", allow_abbrev=False
+    )
+    for name, field in Arguments.model_fields.items():
+        if field.annotation is bool:
+            parser.add_argument(f"--{name}", action="store_true", help=field.description)
+        else:
+            parser.add_argument(
+                f"--{name}", required=field.is_required(), default=field.default, help=field.description
+            )
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    given = {name: value for name, value in given.items() if name in Arguments.model_fields}
+    return Arguments.model_validate({k: v for k, v in given.items() if not repr(v).startswith("PydanticUndefined")})

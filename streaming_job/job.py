@@ -1,0 +1,168 @@
+"""The loop: read, look up, denormalize, stage, merge; then again.
+
+The warehouse remembers; this process only holds what makes the next batch quicker, and forgets it after any fault.
+"""
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from freshet.errors import FreshetError, TerminalError, TransientError
+from freshet.pipeline.connection import MySQLSettings
+from freshet.pipeline.model import Pipeline
+from freshet.redshift.data_api import Cancelled
+from freshet.redshift.ledger import Ledger, Remembered
+from streaming_job.arguments import Arguments
+from streaming_job.changes import Facts
+from streaming_job.denormalize import denormalize
+from streaming_job.kinesis import Budget, Marker, Numbering, Range, read_batch
+from streaming_job.lookup import dimension_rows
+from streaming_job.merge import batch_step, check_markers, commit
+from streaming_job.newest import newest_per_key
+from streaming_job.report import Clock, report
+from streaming_job.stage import Place, Staged, drop, stage
+from streaming_job.start import Stream, check_retention, start
+from streaming_job.stopping import Stopping
+from streaming_job.tasks import FAILED_STEP
+
+log = logging.getLogger(__name__)
+
+FAILURES_IN_A_ROW_MAX: Final = 8
+IDLE_ROUNDS: Final = 2
+
+
+@dataclass
+class Job:
+    """One run of one pipeline's job."""
+
+    spark: SparkSession
+    pipeline: Pipeline
+    ledger: Ledger
+    mysql: MySQLSettings
+    kinesis: Any
+    s3: Any
+    stream: Stream
+    arguments: Arguments
+    stopping: Stopping
+    run: str = field(default_factory=lambda: str(uuid.uuid4()))
+    _iterators: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _pinned: list[DataFrame] = field(default_factory=list)
+
+    def work(self) -> None:
+        """Run until asked to stop, or until idle when that was asked for.
+
+        Raises:
+            TerminalError: Going on would lose or spoil data, or batches kept failing.
+        """
+        remembered = start(
+            self.ledger, self.kinesis, self.stream, self.run, self.arguments.from_start, self.stopping.expired
+        )
+        self._say("started", shards=len(self.stream.shards), run=self.run)
+        every_s = self.arguments.every_s or self.pipeline.freshness_s
+        idle_rounds = failures = 0
+        while not self.stopping.asked:
+            began = time.monotonic()
+            try:
+                remembered, idle = self._batch(remembered)
+                failures = 0
+            except Cancelled:
+                return
+            except TerminalError:
+                raise
+            except (FreshetError, PySparkException, TransientError) as error:
+                if self.stopping.expired():
+                    return
+                failures += 1
+                self._failed(error, failures)
+                remembered, idle = self.ledger.read_after(remembered), False
+                self._iterators.clear()
+                self.stopping.sleep(min(30.0, 0.5 * 2**failures))
+            finally:
+                self._unpin()
+            idle_rounds = idle_rounds + 1 if idle else 0
+            if self.arguments.until_idle and idle_rounds >= IDLE_ROUNDS:
+                return
+            self.stopping.sleep(every_s - (time.monotonic() - began))
+
+    def _batch(self, remembered: Remembered) -> tuple[Remembered, bool]:
+        clock, started_at, step_id = Clock(), datetime.now(UTC), str(uuid.uuid4())
+        with clock.step("read"):
+            pinned, markers = self._read(remembered)
+        check_markers(markers, self.pipeline.name)
+        for marker in markers:
+            if marker.behind_ms > self.stream.retention.total_seconds() * 500:
+                check_retention(
+                    remembered.positions[marker.shard], self.kinesis, self.stream, started_at, self.pipeline.name
+                )
+        staged = None
+        if any(marker.records - marker.control - marker.other_tables - marker.deletes for marker in markers):
+            staged = self._rows(pinned, markers, step_id, clock)
+        step = batch_step(self.run, remembered, markers, staged, started_at, self.stream.retention, step_id)
+        if step is not None:
+            with clock.step("merge"):
+                commit(self.ledger, step, self.stopping.expired)
+            remembered = remembered.after(step)
+            if staged:
+                drop(self.s3, self.arguments.staging_bucket, staged)
+            report(self.pipeline.name, step, markers, clock)
+        for marker in markers:
+            if marker.iterator:
+                self._iterators[marker.shard] = (marker.iterator, marker.iterator_at)
+        return remembered, all(marker.tip_at and not marker.records for marker in markers)
+
+    def _read(self, remembered: Remembered) -> tuple[DataFrame, list[Marker]]:
+        ranges = [
+            Range(position, *self._iterators.pop(shard, (None, 0.0)))
+            for shard, position in sorted(remembered.positions.items())
+        ]
+        at = remembered.transaction_at
+        numbering = Numbering(remembered.transaction_id, at.replace(tzinfo=None).isoformat() + "Z" if at else "")
+        facts = Facts(self.pipeline.database, self.pipeline.fact)
+        budget = Budget(records=self.arguments.records_per_shard)
+        tasks = 2 * self.spark.sparkContext.defaultParallelism
+        pinned, markers = read_batch(self.spark, self.stream.arn, ranges, facts, numbering, budget, tasks)
+        self._pinned.append(pinned)
+        return pinned, markers
+
+    def _rows(self, pinned: DataFrame, markers: list[Marker], step_id: str, clock: Clock) -> Staged | None:
+        tasks = self.spark.sparkContext.defaultParallelism
+        with clock.step("newest"):
+            newest = newest_per_key(pinned, self.pipeline.key_columns).localCheckpoint(eager=True)
+            self._pinned.append(newest)
+        with clock.step("lookup"):
+            read_at = max(marker.iterator_at for marker in markers)
+            dimensions = dimension_rows(self.pipeline, newest, self.mysql, read_at, tasks)
+            self._pinned += dimensions.values()
+        with clock.step("stage"):
+            rows = denormalize(self.spark, self.pipeline, newest, dimensions)
+            prefix = "/".join((self.arguments.staging_prefix, self.pipeline.name, self.run, step_id))
+            return stage(self.pipeline, rows, pinned, Place(self.arguments.staging_bucket, prefix), self.s3)
+
+    def _unpin(self) -> None:
+        """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""
+        for frame in self._pinned:
+            frame._jdf.queryExecution().toRdd().unpersist(False)
+        self._pinned.clear()
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        said = str(error) if isinstance(error, FreshetError) else _step_and_class(error)
+        if failures >= FAILURES_IN_A_ROW_MAX:
+            raise TerminalError(
+                f"pipeline {self.pipeline.name}: {failures} batches in a row failed, the last with: {said}. "
+                "Nothing of them was written; the next start goes on from the ledger"
+            ) from None
+        self._say("batch failed and is read again", error=said, failures=failures)
+
+    def _say(self, event: str, **fields: object) -> None:
+        log.info(event, extra={"fields": {"pipeline": self.pipeline.name, **fields}})
+
+
+def _step_and_class(error: Exception) -> str:
+    found = FAILED_STEP.search(str(error))
+    return found[0] if found else f"Spark failed with {type(error).__name__}"

@@ -1,0 +1,310 @@
+"""Step 1: read each shard from where the ledger says it stands, and pin what was read.
+
+A batch is what was read: whole pages until the tip, the shard's end, or a budget; each shard ends with a marker that says
+how far it came. Nothing later reads Kinesis, so nothing can be read differently a second time.
+
+Reads:  positions.
+Gives:  a pinned DataFrame of changes and records set aside, and a marker a shard.
+
+Source: Kinesis Data Streams Developer Guide, "Quotas and limits"; API Reference, "GetRecords", "GetShardIterator".
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+from botocore.exceptions import ClientError
+from pyspark.sql import DataFrame, SparkSession
+
+from freshet.pipeline.model import Column
+from freshet.pipeline.rows import arrow_schema
+from freshet.pipeline.values import Value
+from freshet.redshift.positions import Position
+from streaming_job.changes import Change, Facts, Ignored, NoTransaction, Outcome, SetAside, reader
+from streaming_job.tasks import Batches, aws_client, guarded
+
+CALLS_APART_S: Final = 0.21  # a shard takes 5 GetRecords calls a second, from all its readers together
+ITERATOR_LIFE_S: Final = 240  # of 300
+THROTTLED: Final = frozenset(
+    {"ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException"}
+)
+ROW, QUARANTINE, MARKER = 0, 1, 2
+OURS: Final = (
+    ("_freshet_kind", pa.int8()),
+    ("_freshet_version", pa.string()),
+    ("_freshet_shard", pa.string()),
+    ("_freshet_sequence", pa.string()),
+    ("_freshet_reason", pa.string()),
+    ("_freshet_column", pa.string()),
+    ("_freshet_marker", pa.string()),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a shard has been read enough for one batch."""
+
+    records: int = 50_000
+    bytes: int = 64 * 1024 * 1024
+    seconds_after_first: float = 1.0
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """One shard to read: from a position, or from an iterator that goes on where the last batch ended."""
+
+    position: Position
+    iterator: str | None = None
+    iterator_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The newest transaction seen: a lower id with a much later commit time means that the source numbers anew."""
+
+    transaction_id: int
+    committed_at: str
+
+
+@dataclass
+class Marker:
+    """How far one shard was read, and what was in it. Times are ISO text in UTC or seconds since 1970."""
+
+    shard: str
+    through: str | None = None
+    records: int = 0
+    bytes: int = 0
+    control: int = 0
+    other_tables: int = 0
+    deletes: int = 0
+    closed: bool = False
+    tip_at: float | None = None
+    behind_ms: int = 0
+    last_arrival: float | None = None
+    iterator: str | None = None
+    iterator_at: float = 0.0
+    calls: int = 0
+    transaction_id: int = 0
+    committed_at: str = ""
+    without_transaction: int = 0
+    renumbered: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of GetRecords."""
+
+    records: list[dict[str, Any]]
+    following: str | None
+    behind_ms: int
+    asked_at: float
+
+
+def read_batch(
+    spark: SparkSession,
+    stream_arn: str,
+    ranges: Sequence[Range],
+    facts: Facts,
+    numbering: Numbering,
+    budget: Budget,
+    tasks: int,
+) -> tuple[DataFrame, list[Marker]]:
+    """Read every shard once and pin the result.
+
+    Args:
+        spark: The session.
+        stream_arn: The stream.
+        ranges: The shards and where they stand.
+        facts: What the records are read as.
+        numbering: The newest transaction that the ledger knows.
+        budget: When to stop reading a shard.
+        tasks: At most so many Spark tasks; each may hold several shards.
+
+    Returns:
+        A pinned DataFrame (the fact's columns and `OURS`) and the markers. A lost pin fails whoever reads it;
+        it is never computed anew, since it would then hold other records.
+    """
+    schema = pa.schema([*arrow_schema(facts.table.columns), *[pa.field(name, kind) for name, kind in OURS]])
+    parts = min(len(ranges), tasks)
+
+    def work(batches: Batches) -> Batches:
+        client = aws_client("kinesis", 1)
+        read = reader(facts)
+        for batch in batches:
+            for part in batch.column(0).to_pylist():
+                for wanted in ranges[part::parts]:
+                    yield from _shard(client, stream_arn, wanted, read, facts.table.columns, schema, numbering, budget)
+
+    pinned = (
+        spark.range(0, parts, 1, parts)
+        .mapInArrow(guarded("kinesis", work), spark_schema(schema))
+        .localCheckpoint(eager=True)
+    )
+    markers = pinned.where(f"_freshet_kind = {MARKER}").select("_freshet_marker").collect()
+    return pinned, [Marker(**json.loads(row[0])) for row in markers]
+
+
+def _shard(
+    client: Any,
+    stream_arn: str,
+    wanted: Range,
+    read: Callable[[bytes], Outcome],
+    columns: Sequence[Column],
+    schema: pa.Schema,
+    numbering: Numbering,
+    budget: Budget,
+) -> Batches:
+    marker = Marker(wanted.position.shard, transaction_id=numbering.transaction_id, committed_at=numbering.committed_at)
+    for page in read_shard(client, stream_arn, wanted, marker, budget):
+        rows: list[tuple[object, ...]] = []
+        for record in page.records:
+            marker.bytes += len(record["Data"])
+            outcome = read(record["Data"])
+            if isinstance(outcome, Change):
+                _follow_numbering(marker, outcome)
+                place = (marker.shard, record["SequenceNumber"])
+                rows.append((*outcome.values, ROW, outcome.version, *place, None, None, None))
+            elif isinstance(outcome, SetAside):
+                nothing: tuple[Value, ...] = (None,) * len(columns)
+                place = (marker.shard, record["SequenceNumber"])
+                rows.append((*nothing, QUARANTINE, None, *place, outcome.reason, outcome.column, None))
+            elif isinstance(outcome, NoTransaction):
+                marker.without_transaction += 1
+            else:
+                _count(marker, outcome)
+        if rows:
+            arrays = [
+                pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    last = [None] * len(columns) + [MARKER, None, marker.shard, marker.through, None, None, json.dumps(asdict(marker))]
+    yield pa.RecordBatch.from_arrays(
+        [pa.array([value], field.type) for value, field in zip(last, schema, strict=True)], schema=schema
+    )
+
+
+def _count(marker: Marker, ignored: Ignored) -> None:
+    if ignored.kind == "control":
+        marker.control += 1
+    elif ignored.kind == "delete":
+        marker.deletes += 1
+    else:
+        marker.other_tables += 1
+
+
+def _follow_numbering(marker: Marker, change: Change) -> None:
+    if change.transaction_id is None or change.committed_at is None:
+        return
+    if change.transaction_id < marker.transaction_id:
+        if marker.committed_at and _seconds_between(marker.committed_at, change.committed_at) > 600:
+            marker.renumbered = f"transaction id {change.transaction_id} follows {marker.transaction_id}"
+        return
+    marker.transaction_id = change.transaction_id
+    marker.committed_at = max(marker.committed_at, change.committed_at)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (at_utc(later) - at_utc(earlier)).total_seconds()
+
+
+def at_utc(text: str) -> datetime:
+    """Read DMS's ISO time, of any number of fractional digits."""
+    return datetime.fromisoformat(text.removesuffix("Z")[:26]).replace(tzinfo=UTC)
+
+
+def read_shard(client: Any, stream_arn: str, wanted: Range, marker: Marker, budget: Budget) -> Iterator[Page]:
+    """Read whole pages of one shard until its tip, its end or the budget, and keep the marker.
+
+    Args:
+        client: A boto3 Kinesis client without retries of its own.
+        stream_arn: The stream.
+        wanted: The shard and where it stands.
+        marker: Is kept up to date before each page is given.
+        budget: When to stop. A walk over empty pages is ended by `seconds` only, and its iterator goes on in the next batch.
+    """
+    started = time.monotonic()
+    first_page_at: float | None = None
+    iterator, position = _iterator(client, stream_arn, wanted), wanted.position
+    attempt = 0
+    while True:
+        try:
+            page = _get_records(client, stream_arn, iterator)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ExpiredIteratorException":
+                iterator = _fresh_iterator(client, stream_arn, position)
+            elif code not in THROTTLED:
+                raise
+            elif _spent(marker, budget, started, first_page_at):
+                break
+            time.sleep(min(2.0, CALLS_APART_S * 2**attempt) * random.uniform(0.8, 1.2))  # noqa: S311 - not a secret
+            attempt += 1
+            continue
+        attempt = 0
+        marker.calls += 1
+        marker.behind_ms = page.behind_ms
+        marker.iterator, marker.iterator_at, marker.closed = page.following, page.asked_at, page.following is None
+        marker.tip_at = page.asked_at if page.behind_ms == 0 else None
+        if page.records:
+            first_page_at = first_page_at or time.monotonic()
+            marker.records += len(page.records)
+            marker.through = str(page.records[-1]["SequenceNumber"])
+            marker.last_arrival = page.records[-1]["ApproximateArrivalTimestamp"].timestamp()
+            position = position.moved_to(marker.through, datetime.now(UTC))
+        yield page
+        if page.following is None or page.behind_ms == 0 or _spent(marker, budget, started, first_page_at):
+            break
+        iterator = page.following
+        time.sleep(max(0.0, CALLS_APART_S - (time.time() - page.asked_at)))
+
+
+def _spent(marker: Marker, budget: Budget, started: float, first_page_at: float | None) -> bool:
+    now = time.monotonic()
+    return (
+        marker.records >= budget.records
+        or marker.bytes >= budget.bytes
+        or (first_page_at is not None and now - first_page_at > budget.seconds_after_first)
+        or now - started > budget.seconds
+    )
+
+
+def _get_records(client: Any, stream_arn: str, iterator: str) -> Page:
+    asked_at = time.time()
+    answer = client.get_records(StreamARN=stream_arn, ShardIterator=iterator, Limit=10_000)
+    return Page(answer["Records"], answer.get("NextShardIterator"), answer.get("MillisBehindLatest", 0), asked_at)
+
+
+def _iterator(client: Any, stream_arn: str, wanted: Range) -> str:
+    if wanted.iterator is not None and time.time() - wanted.iterator_at < ITERATOR_LIFE_S:
+        return wanted.iterator
+    return _fresh_iterator(client, stream_arn, wanted.position)
+
+
+def _fresh_iterator(client: Any, stream_arn: str, position: Position) -> str:
+    start: dict[str, Any] = {"ShardIteratorType": position.kind}
+    if position.kind == "AFTER":
+        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": position.sequence}
+    elif position.kind == "AT_TIMESTAMP":
+        start["Timestamp"] = position.at
+    for attempt in range(10):
+        try:
+            answer = client.get_shard_iterator(StreamARN=stream_arn, ShardId=position.shard, **start)
+            return str(answer["ShardIterator"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in THROTTLED or attempt == 9:
+                raise
+        time.sleep(min(2.0, CALLS_APART_S * 2**attempt) * random.uniform(0.8, 1.2))  # noqa: S311 - not a secret
+    raise AssertionError("unreachable")
+
+
+def spark_schema(schema: pa.Schema) -> Any:
+    """Give the Spark schema of an Arrow schema."""
+    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only the driver has a session
+
+    return from_arrow_schema(schema, prefer_timestamp_ntz=True)

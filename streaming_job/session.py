@@ -1,0 +1,56 @@
+"""Spark for micro-batches: quiet, encrypted on disk, one meaning of every function, and no second attempt of a task's twin.
+
+Spark quotes values in its logs: they are off, and so is the UI. Its event log is off unless the environment asks for it.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from freshet.pipeline.spark import SESSION_SETTINGS
+from pyspark.sql import SparkSession
+
+SETTINGS = {
+    "spark.app.name": "freshet",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "OFF",
+    "spark.io.encryption.enabled": "true",  # shuffle and spill files hold customers' values
+    "spark.speculation": "false",  # a second copy of a task would stage its rows twice
+    "spark.sql.adaptive.enabled": "false",  # a batch is too small to learn from its first half
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.ui.retainedExecutions": "1",
+    "spark.ui.retainedJobs": "1",
+    "spark.ui.retainedStages": "1",
+}
+NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
+
+
+def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
+    """Open the session.
+
+    Args:
+        master: Such as local[2]; None when Glue or spark-submit has chosen.
+        work_folder: Where Spark keeps its temporary files; None for its default.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder
+    for name, value in {**SETTINGS, **SESSION_SETTINGS}.items():
+        builder = builder.config(name, value)
+    if master:
+        cores = master.removeprefix("local[").removesuffix("]")
+        parts = cores if cores.isdigit() else str(os.cpu_count() or 2)
+        builder = builder.master(master).config("spark.sql.shuffle.partitions", parts)
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    if work_folder:
+        work_folder.mkdir(parents=True, exist_ok=True)
+        builder = builder.config("spark.local.dir", str(work_folder)).config(
+            "spark.sql.warehouse.dir", str(work_folder)
+        )
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    for name in NOISY:
+        logger = logging.getLogger(name)
+        logger.disabled, logger.propagate = True, False
+    return session

@@ -1,0 +1,58 @@
+"""What runs inside Spark's tasks: connections kept for the worker's life, and errors that hold no values.
+
+Spark carries a task's exception, with its text, into logs and event logs. So whatever fails in a task leaves it as
+`StepFailed`, which names the step and the class of the error, and nothing of its text.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import boto3
+import pyarrow as pa
+from botocore.config import Config
+
+from freshet.pipeline.connection import MySQLSettings, connect
+
+Batches = Iterable[pa.RecordBatch]
+FAILED_STEP = re.compile(r"step ([a-z_]+) failed in a task with ([A-Za-z_]+)")
+
+
+class StepFailed(Exception):
+    """A step failed inside a task."""
+
+    def __init__(self, step: str, error: str) -> None:
+        super().__init__(f"step {step} failed in a task with {error}")
+
+
+def guarded(step: str, work: Callable[[Batches], Batches]) -> Callable[[Batches], Batches]:
+    """Wrap a task's function so that its errors carry the step's name and no values."""
+
+    @functools.wraps(work)
+    def run(batches: Batches) -> Batches:
+        try:
+            yield from work(batches)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not leave the task
+            raise StepFailed(step, type(error).__name__) from None
+
+    return run
+
+
+@functools.cache
+def aws_client(service: str, retries_max: int = 3) -> Any:
+    """Give this worker's client of an AWS service."""
+    config = Config(retries={"mode": "standard", "total_max_attempts": retries_max}, connect_timeout=5, read_timeout=30)
+    return boto3.Session().client(service, config=config)
+
+
+_connections: dict[MySQLSettings, Any] = {}
+
+
+def mysql_connection(settings: MySQLSettings) -> Any:
+    """Give this worker's connection to the source, opened again when it was lost."""
+    connection = _connections.get(settings)
+    if connection is not None and connection.is_connected():
+        return connection
+    _connections[settings] = connect(settings)
+    return _connections[settings]
