@@ -1,0 +1,163 @@
+"""The sandbox's AWS endpoint: Kinesis by our own server, S3 and Secrets Manager by moto, at one address.
+
+    python -m sandbox.aws --state DIR --port 0
+
+Makes the stream, the staging bucket and the secrets, then writes DIR/aws.json. The stream and its records are kept
+over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back.
+
+Reads:  DIR/mysql.json, for the secret of the MySQL connection.
+Gives:  DIR/aws.json {"endpoint_url", "region", "pid"}.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
+
+from sandbox.faults import Fault, Faults
+from sandbox.kinesis.api import Kinesis
+from sandbox.kinesis.errors import ExpiredIterator, KinesisError, ProvisionedThroughputExceeded, ResourceInUse
+from sandbox.kinesis.shards import NS
+from sandbox.kinesis.store import Store
+from sandbox.names import ACCOUNT, BUCKET, MYSQL_SECRET, REGION, STREAM, TOKEN_SECRET
+from sandbox.server import DONE_BUT_LOST, Answer, Call, Server, json_answer
+from sandbox.state import State, read_json, write_json
+
+KINESIS_TARGET = "Kinesis_20131202."
+
+
+class Endpoint:
+    """Who answers which call."""
+
+    def __init__(self, kinesis: Kinesis) -> None:
+        self.kinesis, self.faults = kinesis, Faults()
+
+    def answer(self, call: Call) -> Answer | None:
+        """Answer what is not moto's; None for what is."""
+        if call.path.startswith("/_sandbox/"):
+            return self._control(call)
+        service, _, operation = call.target.rpartition(".")
+        operation = operation or f"S3.{call.method}"
+        fault = self.faults.take(operation)
+        if fault and fault.fault == "delay_s":
+            time.sleep(fault.value)
+        if service + "." == KINESIS_TARGET:
+            answer = self._kinesis(operation, call.body, fault)
+            return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
+        if fault and fault.fault == "throttle":
+            return Answer(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
+        return DONE_BUT_LOST if fault and fault.fault == "lose_response" else None
+
+    def _kinesis(self, operation: str, body: bytes, fault: Fault | None) -> Answer:
+        kind, value = (fault.fault, fault.value) if fault else ("", 0.0)
+        try:
+            if kind == "throttle":
+                raise ProvisionedThroughputExceeded("Rate exceeded (by the sandbox's fault control)")
+            if kind == "expire_iterator":
+                raise ExpiredIterator("Iterator expired (by the sandbox's fault control)")
+            fail_entries = int(value) if kind == "fail_entries" else 0
+            return Answer(200, self.kinesis.answer(operation, body, fail_entries, kind == "empty_page"))
+        except KinesisError as error:
+            return Answer(error.http_status, json.dumps({"__type": error.name, "message": str(error)}).encode())
+
+    def _control(self, call: Call) -> Answer:
+        try:
+            return self._carry_out(call.method, urlsplit(call.path).path, json.loads(call.body or b"{}"))
+        except (ValueError, TypeError, KeyError, KinesisError) as error:
+            return json_answer(400, {"message": str(error)})
+
+    def _carry_out(self, method: str, path: str, request: dict[str, Any]) -> Answer:
+        match method, path:
+            case "POST", "/_sandbox/faults":
+                self.faults.plan(Fault(**request))
+            case "DELETE", "/_sandbox/faults":
+                self.faults.clear()
+            case "POST", "/_sandbox/trim":
+                store = self.kinesis.store
+                below = store.now_ns() - int(float(request["older_than_s"]) * NS)
+                return json_answer(200, {"trimmed": store.trim(store.stream(request["stream"]), below)})
+            case "GET", "/_sandbox/faults":
+                pass
+            case _:
+                return json_answer(404, {"message": f"the sandbox has no {method} {path}"})
+        return json_answer(200, self.faults.report())
+
+
+def token_keys(state: State) -> dict[str, Any]:
+    """Give the token secret, made at the first call and the same ever after: tokens must not change."""
+    file = state.keys / "tokens.json"
+    kept = read_json(file)
+    if kept is None:
+        kept = {"active": "1", "keys": {"1": base64.b64encode(secrets.token_bytes(32)).decode()}}
+        write_json(file, kept)
+    return kept
+
+
+def make_secret(name: str, value: dict[str, Any]) -> None:
+    """Make a secret in moto, or replace its value."""
+    backend, text = secretsmanager_backends[ACCOUNT][REGION], json.dumps(value)
+    backend.create_secret(
+        name=name, secret_string=text, secret_binary=None, description=None, tags=[], kms_key_id=None,
+        client_request_token=None, replica_regions=[], force_overwrite=False,
+    )  # fmt: skip
+
+
+def mysql_secret(state: State) -> dict[str, Any]:
+    """Give the MySQL connection in the form of an RDS secret."""
+    mysql = read_json(state.mysql_connection) or {}
+    return {
+        "engine": "mysql", "host": mysql.get("host"), "port": mysql.get("port"), "username": mysql.get("user"),
+        "password": mysql.get("password"), "dbname": mysql.get("database"), "ssl_ca": mysql.get("tls_ca"),
+    }  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.aws", description=__doc__.partition("\n")[0])
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--shards", type=int, default=2, help="shards of a new stream")
+    options = parser.parse_args(arguments)
+    state = State(options.state)
+    state.make()
+
+    store = Store(state.kinesis)
+    endpoint = Endpoint(Kinesis(store, REGION))
+    with contextlib.suppress(ResourceInUse):
+        store.create(STREAM, f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}", options.shards)
+    make_secret(TOKEN_SECRET, token_keys(state))
+    make_secret(MYSQL_SECRET, mysql_secret(state))
+    s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
+
+    server = Server(options.port, endpoint.answer, DomainDispatcherApplication(create_backend_app))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    write_json(state.aws, {"endpoint_url": f"http://127.0.0.1:{server.port}", "region": REGION, "pid": os.getpid()})
+    try:
+        server.serve_forever(poll_interval=0.1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+        store.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
