@@ -1,0 +1,138 @@
+"""Prove that no personal column reaches an output but through the function that protects it.
+
+A personal column may hide behind an alias, a CASE condition or a comparison; and a column that a join makes equal to it
+holds the same values under another name. So equality spreads over the joins first, then every use of every column is
+walked up to its output: on the way must stand the declared function, and below it nothing that decides or cuts.
+
+Reads:  a checked SELECT; the declared protections, by "table.column".
+Gives:  the protections of all columns that are equal to a declared one; problems.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from sqlglot import exp
+
+from freshet.pipeline.functions import KEEPS_THE_VALUE, MASK_DIGITS, PROTECTIONS
+from freshet.pipeline.language import place_of
+from freshet.pipeline.problems import Place, Problems
+from freshet.pipeline.select import Item, Select
+
+PERSONAL_WORDS = frozenset(
+    """address birth birthday birthdate dob email forename gender iban ip lastname latitude login longitude mail maiden
+    mobile name nickname passport password phone postal postcode salary sex ssn street surname tax telephone user username
+    zip zipcode firstname fullname""".split()  # noqa: SIM905 - a list of words is read as one
+)
+
+
+def protect(select: Select, declared: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    """Check every output.
+
+    Returns:
+        The only function through which each personal column leaves, by "table.column": what was declared, and what a
+        join makes equal to it.
+    """
+    personal = _spread(select, declared, problems)
+    for item in select.items:
+        for column in item.tree.find_all(exp.Column):
+            name = f"{select.aliases.get(column.table)}.{column.name}"
+            if name in personal:
+                _check(column, name, item, personal[name], declared, select.text, problems)
+    return personal
+
+
+def _spread(select: Select, declared: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    equal: dict[str, set[str]] = {}
+    for left, right, _ in _equalities(select):
+        both = equal.get(left, {left}) | equal.get(right, {right})
+        equal.update(dict.fromkeys(both, both))
+    personal = dict(declared)
+    for name, protection in declared.items():
+        for other in equal.get(name, ()):
+            personal.setdefault(other, protection)
+    for left, right, place in _equalities(select):
+        for one, other in ((left, right), (right, left)):
+            if one in personal and other not in declared:
+                problems.add(
+                    f"this join makes {other} equal to {one}, which is personal: "
+                    f"declare {other}: {personal[one]} under pii in pipeline.yaml",
+                    place,
+                )
+        if personal.get(left) != personal.get(right):
+            problems.add(f"{left} and {right} are equal here, but pipeline.yaml protects them differently", place)
+    return personal
+
+
+def _equalities(select: Select) -> Iterator[tuple[str, str, Place]]:
+    for join in select.joins:
+        for term in join.terms:
+            left = f"{select.aliases[term.left.alias]}.{term.left.column}"
+            yield left, f"{join.table}.{term.column.column}", term.column.place
+
+
+def _check(
+    column: exp.Column,
+    name: str,
+    item: Item,
+    protection: str,
+    declared: Mapping[str, str],
+    text: str,
+    problems: Problems,
+) -> None:
+    why = (
+        f"{name} is personal" if name in declared else f"{name} is personal, for a join makes it equal to such a column"
+    )
+    between: list[exp.Expr] = []
+    node: exp.Expr = column
+    wrong = ""
+    while node is not item.tree and node.parent is not None:
+        node = node.parent
+        if isinstance(node, exp.Anonymous) and str(node.this).lower() == protection:
+            break
+        if isinstance(node, exp.Anonymous) and str(node.this).lower() in PROTECTIONS:
+            wrong = str(node.this).lower()
+        between.append(node)
+    else:
+        if wrong == MASK_DIGITS:
+            reason = f"mask_digits() hides nothing but digits: write {protection}({column.sql(comments=False)})"
+        else:
+            reason = f"write {protection}({column.sql(comments=False)})" + (f" instead of {wrong}()" if wrong else "")
+        problems.add(f"{why} and would reach {item.name} in the clear: {reason}", place_of(column, text))
+        return
+    for step in between:
+        if not _keeps_the_value(step):
+            allowed = ", ".join(KEEPS_THE_VALUE)
+            problems.add(
+                f"{why}: inside {protection}() it may pass only through {allowed} and ||, "
+                "for anything else lets a part of it be told",
+                place_of(column, text),
+            )
+            return
+
+
+def _keeps_the_value(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).lower() in KEEPS_THE_VALUE
+    return isinstance(node, exp.DPipe | exp.Paren)
+
+
+def protections(item: Item) -> str | None:
+    """Name the protections that an output applies, "mask_digits, tokenize" if both; None without one."""
+    names = {str(call.this).lower() for call in item.tree.find_all(exp.Anonymous)}
+    return ", ".join(sorted(names & set(PROTECTIONS))) or None
+
+
+def in_the_clear(item: Item) -> list[str]:
+    """Name the columns, "alias.column", that reach an output outside every protection."""
+    clear = []
+    for column in item.tree.find_all(exp.Column):
+        node: exp.Expr | None = column
+        while node is not None and not (isinstance(node, exp.Anonymous) and str(node.this).lower() in PROTECTIONS):
+            node = node.parent if node is not item.tree else None
+        if node is None:
+            clear.append(f"{column.table}.{column.name}")
+    return clear
+
+
+def looks_personal(*names: str) -> bool:
+    """Guess by its name whether a column holds something about a person."""
+    return any(word in PERSONAL_WORDS for name in names for word in name.lower().replace(".", "_").split("_"))

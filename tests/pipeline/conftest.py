@@ -1,0 +1,77 @@
+"""A real MySQL with binlog, and one Spark session, for the tests of what a pipeline is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mysql.connector as mysql_connector
+import pytest
+from mysql.connector.abstracts import MySQLConnectionAbstract
+from pyspark.sql import SparkSession
+
+from freshet.pipeline.spark import SESSION_SETTINGS
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """One session for all tests; whoever stops it stops it for everyone."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]").appName("tests").config(map=SESSION_SETTINGS)
+    session = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2").getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionAbstract]:
+    """A MySQL server of its own, with an empty database `sports`."""
+    if shutil.which("mariadbd") is None:
+        pytest.skip("mariadbd is not installed: apt install mariadb-server")
+    home = tmp_path_factory.mktemp("mysql")
+    user = ["--user=root"] if os.geteuid() == 0 else []
+    installed = ["mariadb-install-db", "--no-defaults", f"--datadir={home}/data", "--skip-test-db", *user]
+    subprocess.run([*installed, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+    socket = home / "s"
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            ["mariadbd", "--no-defaults", f"--datadir={home}/data", f"--socket={socket}", "--skip-networking", *user]
+            + ["--log-bin=binlog", "--binlog-format=ROW", "--binlog-row-metadata=FULL", "--character-set-server=utf8mb4"]
+            + ["--server-id=1", "--expire-logs-days=2"],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        with _connected(socket) as connection:
+            for statement in ("create database sports", "use sports", *_source()):
+                _run(connection, statement)
+            yield connection
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _connected(socket: Path) -> MySQLConnectionAbstract:
+    for _ in range(100):
+        try:
+            return mysql_connector.connect(unix_socket=str(socket), user="root", autocommit=True)
+        except mysql_connector.Error:
+            time.sleep(0.1)
+    pytest.fail("mariadbd did not answer")
+
+
+def _source() -> list[str]:
+    text = (ROOT / "sql" / "source" / "sport_events.sql").read_text()
+    return [statement for statement in text.split(";") if statement.strip()]
+
+
+def _run(connection: MySQLConnectionAbstract, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
