@@ -11,9 +11,9 @@ from freshet.pipeline.spark import register_functions
 
 from freshet.errors import FreshetError
 from freshet.logs import write_json_lines
-from freshet.pipeline import load_pipeline
+from freshet.pipeline.build import load_pipeline
 from freshet.pipeline.connection import connect, read_mysql_settings
-from freshet.pipeline.functions import read_token_key
+from freshet.pipeline.protection import read_token_key
 from freshet.redshift.data_api import Warehouse
 from freshet.redshift.ledger import Ledger
 from streaming_job.arguments import Arguments, parse

@@ -27,12 +27,14 @@ class Change(NamedTuple):
     """A row of the fact as it is after the change.
 
     `transaction_id` and `committed_at` are None for a row of the full load. `committed_at` is ISO text, which sorts as time.
+    `key_moved` says that the row had another primary key before.
     """
 
     values: tuple[Value, ...]
     version: str
     transaction_id: int | None
     committed_at: str | None
+    key_moved: bool
 
 
 class SetAside(NamedTuple):
@@ -74,7 +76,7 @@ def reader(facts: Facts) -> Callable[[bytes], Outcome]:
         facts: The pipeline's fact; values come in the order of its columns.
     """
     columns: list[tuple[str, Convert]] = [(column.name, converter(column.type)) for column in facts.table.columns]
-    database, table = facts.database, facts.table.name
+    database, table, keys = facts.database, facts.table.name, facts.table.primary_key
 
     def read(body: bytes) -> Outcome:  # one check after the other, in the order in which they can fail
         try:
@@ -108,7 +110,10 @@ def reader(facts: Facts) -> Callable[[bytes], Outcome]:
                 values.append(convert(data[name]))
             except Unfit as unfit:
                 return SetAside(unfit.reason, name)
-        return Change(tuple(values), *place)
+        before = document.get("before-image")
+        moved = isinstance(before, dict) and any(name in before and before[name] != data.get(name) for name in keys)
+        version, transaction_id, committed_at = place
+        return Change(tuple(values), version, transaction_id, committed_at, moved)
 
     return read
 

@@ -16,20 +16,20 @@ from pyspark.sql import DataFrame, SparkSession
 from freshet.errors import FreshetError, TerminalError, TransientError
 from freshet.pipeline.connection import MySQLSettings
 from freshet.pipeline.model import Pipeline
+from freshet.pipeline.tasks import FAILED_STEP
 from freshet.redshift.data_api import Cancelled
 from freshet.redshift.ledger import Ledger, Remembered
 from streaming_job.arguments import Arguments
 from streaming_job.changes import Facts
 from streaming_job.denormalize import denormalize
 from streaming_job.kinesis import Budget, Marker, Numbering, Range, read_batch
-from streaming_job.lookup import dimension_rows
+from streaming_job.lookup import look_up
 from streaming_job.merge import batch_step, check_markers, commit
 from streaming_job.newest import newest_per_key
 from streaming_job.report import Clock, report
 from streaming_job.stage import Place, Staged, drop, stage
 from streaming_job.start import Stream, check_retention, start
 from streaming_job.stopping import Stopping
-from streaming_job.tasks import FAILED_STEP
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Job:
             self._pinned.append(newest)
         with clock.step("lookup"):
             read_at = max(marker.iterator_at for marker in markers)
-            dimensions = dimension_rows(self.pipeline, newest, self.mysql, read_at, tasks)
+            dimensions = look_up(self.pipeline, newest, self.mysql, read_at, tasks)
             self._pinned += dimensions.values()
         with clock.step("stage"):
             rows = denormalize(self.spark, self.pipeline, newest, dimensions)

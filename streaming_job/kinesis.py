@@ -21,12 +21,13 @@ import pyarrow as pa
 from botocore.exceptions import ClientError
 from pyspark.sql import DataFrame, SparkSession
 
+from freshet.pipeline.evaluate import spark_schema
 from freshet.pipeline.model import Column
 from freshet.pipeline.rows import arrow_schema
+from freshet.pipeline.tasks import Batches, aws_client, guarded
 from freshet.pipeline.values import Value
 from freshet.redshift.positions import Position
 from streaming_job.changes import Change, Facts, Ignored, NoTransaction, Outcome, SetAside, reader
-from streaming_job.tasks import Batches, aws_client, guarded
 
 CALLS_APART_S: Final = 0.21  # a shard takes 5 GetRecords calls a second, from all its readers together
 ITERATOR_LIFE_S: Final = 240  # of 300
@@ -83,6 +84,7 @@ class Marker:
     control: int = 0
     other_tables: int = 0
     deletes: int = 0
+    keys_moved: int = 0
     closed: bool = False
     tip_at: float | None = None
     behind_ms: int = 0
@@ -168,6 +170,7 @@ def _shard(
             outcome = read(record["Data"])
             if isinstance(outcome, Change):
                 _follow_numbering(marker, outcome)
+                marker.keys_moved += outcome.key_moved
                 place = (marker.shard, record["SequenceNumber"])
                 rows.append((*outcome.values, ROW, outcome.version, *place, None, None, None))
             elif isinstance(outcome, SetAside):
@@ -301,10 +304,3 @@ def _fresh_iterator(client: Any, stream_arn: str, position: Position) -> str:
                 raise
         time.sleep(min(2.0, CALLS_APART_S * 2**attempt) * random.uniform(0.8, 1.2))  # noqa: S311 - not a secret
     raise AssertionError("unreachable")
-
-
-def spark_schema(schema: pa.Schema) -> Any:
-    """Give the Spark schema of an Arrow schema."""
-    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only the driver has a session
-
-    return from_arrow_schema(schema, prefer_timestamp_ntz=True)

@@ -34,8 +34,8 @@ def check_markers(markers: Sequence[Marker], pipeline: str) -> None:
         if marker.renumbered:
             raise Renumbered(
                 f"pipeline {pipeline}: on {marker.shard} {marker.renumbered} although it was committed minutes later; "
-                "nothing was written. The source was restored or replaced, and its binlog numbering started again: load the table anew "
-                "under another pipeline name"
+                "nothing was written. The source was restored or replaced, and its binlog numbering started again: "
+                "load the table anew under another pipeline name"
             )
         if marker.closed:
             raise ShardsChanged(
@@ -75,6 +75,7 @@ def batch_step(
         received=sum(marker.records for marker in markers),
         ignored=deletes + sum(marker.control + marker.other_tables for marker in markers),
         deletes_ignored=deletes,
+        keys_moved=sum(marker.keys_moved for marker in markers),
         staged=staged.rows if staged else 0,
         bytes=staged.bytes if staged else 0,
         manifest=staged.manifest if staged else None,

@@ -25,22 +25,21 @@ from pyspark.sql import functions as F  # noqa: N812 - the field's own abbreviat
 
 from freshet.pipeline.model import Output, Pipeline
 from freshet.pipeline.rows import UNFIT
+from freshet.pipeline.tasks import Batches, aws_client, guarded
 from freshet.redshift.merge_sql import columns_staged
 from streaming_job.kinesis import QUARANTINE
-from streaming_job.tasks import Batches, aws_client, guarded
 
 ROWS_PER_FILE_MAX: Final = 100_000
-OURS: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("_freshet_op", pa.string()),
-        pa.field("_freshet_version", pa.string()),
-        pa.field("_freshet_records", pa.int32()),
-        pa.field("_freshet_shard", pa.string()),
-        pa.field("_freshet_sequence", pa.string()),
-        pa.field("_freshet_reason", pa.string()),
-        pa.field("_freshet_column", pa.string()),
-    ]
-)
+_OURS: Final[dict[str, pa.DataType]] = {
+    "_freshet_op": pa.string(),
+    "_freshet_version": pa.string(),
+    "_freshet_records": pa.int32(),
+    "_freshet_shard": pa.string(),
+    "_freshet_sequence": pa.string(),
+    "_freshet_reason": pa.string(),
+    "_freshet_column": pa.string(),
+}
+OURS: Final = pa.schema(_OURS)
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,8 @@ def check_retention(position: Position, kinesis: Any, stream: Stream, now: datet
         return
     raise LostData(
         f"pipeline {pipeline}: {position.shard} was last known complete at {position.proved_at:%Y-%m-%d %H:%M:%S} UTC, position "
-        f"{position.kind} {position.sequence or ''}; the stream keeps records for {stream.retention}, so changes since then may be "
-        "gone. Nothing was read or written: run the job with --from-start to take what is left, then compare with verify"
+        f"{position.kind} {position.sequence or ''}; the stream keeps records for {stream.retention}, so changes since then may "
+        "be gone. Nothing was read or written: run the job with --from-start to take what is left, then verify"
     )
 
 

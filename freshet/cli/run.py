@@ -15,7 +15,7 @@ from typing import IO, Any
 import typer
 
 from freshet.cli.context import JSON_OPTION, Place, announce, err, last_line, out, running_place, seconds
-from freshet.pipeline import find_pipeline
+from freshet.pipeline.definition import find_pipeline
 
 SANDBOX_RHYTHM_S = 1.0
 LOST_PARENT = 1  # PR_SET_PDEATHSIG
@@ -179,8 +179,8 @@ def tell(line: dict[str, Any]) -> None:
     at, name = str(line.get("at", ""))[11:19], line.get("pipeline", "")
     if line["event"] == "batch":
         took = sum(line["seconds"].values())
-        counts = f"{line['received']:>7,} received  {line['staged']:>7,} rows  {line['behind_ms'] / 1000:>5.1f} s behind  {took:4.1f} s"
-        out.print(f"[dim]{at}[/dim] {name}  {counts}")
+        counts = f"{line['received']:>7,} received  {line['staged']:>7,} rows"
+        out.print(f"[dim]{at}[/dim] {name}  {counts}  {line['behind_ms'] / 1000:>5.1f} s behind  {took:4.1f} s")
     elif line["level"] in {"error", "critical"}:
         err.print(f"[bold red]error[/bold red] {line['event']}", soft_wrap=True, markup=True)
     else:

@@ -118,17 +118,19 @@ class Pipeline:
         """The fact, then the dimensions in the order of their joins."""
         return (self.fact, *self.dimensions)
 
-    def select_sql(self, carry: Sequence[str] = ()) -> str:
+    def select_sql(self, carry: Sequence[str] = (), computed: Sequence[str] = ()) -> str:
         """Generate the SELECT that runs, from what was checked.
 
         Args:
             carry: Columns of the fact's view that come after the outputs, unchanged ("_version").
+            computed: Further items of Freshet's own making, as Spark SQL with a name; never the user's text.
 
         Returns:
             Spark SQL over temporary views that are named by the aliases.
         """
         items = [f"{output.sql} as {quote(output.name)}" for output in self.outputs]
         items += [f"{quote(self.fact.alias)}.{quote(column)}" for column in carry]
+        items += computed
         lines = ["select", ",\n".join(f"    {item}" for item in items), f"from {quote(self.fact.alias)}"]
         for dimension in self.dimensions:
             terms = " and ".join(

@@ -31,6 +31,7 @@ STEPS: Final = (
     ("received", "bigint not null", "Records read: merged + superseded + propagated + ignored + quarantined"),
     ("ignored", "bigint not null", "Control records, other tables, deletes"),
     ("deletes_ignored", "bigint not null", "Of the ignored: deletes of the fact"),
+    ("keys_moved", "bigint not null", "Changes of a primary key: the row of the old key stays under deletes: ignore"),
     ("staged", "bigint not null", "Rows staged; NOT NULL fails a wrong count or a doubled key"),
     ("merged", "bigint not null", "Records whose row was written"),
     ("superseded", "bigint not null", "Records older than another of the batch or than the target"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from freshet.errors import InputError, StaleBatch, TerminalError
+from freshet.pipeline.ddl import check_target, column_type_of, quoted
 from freshet.pipeline.model import Pipeline
 from freshet.redshift.control_tables import SCHEMA, ControlTables, freshness_view, literal
 from freshet.redshift.data_api import STATEMENTS_MAX, Cancelled, Row, StatementFailed, UnknownOutcome, Warehouse, pause
@@ -65,8 +66,9 @@ class Ledger:
             target_ddl: Statements that make the target, from `freshet.pipeline.ddl`.
 
         Raises:
-            InputError: The pipeline's ledger keeps another target.
+            InputError: The target is there with other columns, or the pipeline's ledger keeps another target.
         """
+        self._check_target()
         self._create_readers()
         statements = [*self.tables.create(), *target_ddl, *self.tables.describe()]
         for start in range(0, len(statements), STATEMENTS_MAX):
@@ -83,20 +85,33 @@ class Ledger:
         )
         self.warehouse.run([freshness_view([row["table_name"] for row in states]), *self._reader_grants()])
 
+    def _check_target(self) -> None:
+        columns = self.warehouse.query(
+            "select column_name, data_type, character_maximum_length, numeric_precision, numeric_scale from svv_columns "
+            "where table_schema = :schema and table_name = :table",
+            {"schema": self.pipeline.target_schema, "table": self.pipeline.target_table},
+        )
+        existing = {row["column_name"]: column_type_of(*list(row.values())[1:]) for row in columns}
+        if existing and (differences := check_target(self.pipeline, existing)):
+            raise InputError(
+                f"pipeline {self.pipeline.name}: its target is there already and does not fit: {'; '.join(differences)}. "
+                "Nothing was changed: name another target, or drop the table"
+            )
+
     def _create_readers(self) -> None:
         if not self.pipeline.readers:
             return
         known = {row["role_name"] for row in self.warehouse.query("select role_name from svv_roles")}
         missing = [role for role in self.pipeline.readers if role not in known]
         if missing:
-            self.warehouse.run([f"create role {role}" for role in missing])
+            self.warehouse.run([f"create role {quoted(role)}" for role in missing])
 
     def _reader_grants(self) -> list[str]:
         grants = []
         for role in self.pipeline.readers:
             grants += [
-                f"grant usage on schema {SCHEMA} to role {role}",
-                f"grant select on {SCHEMA}.freshness to role {role}",
+                f"grant usage on schema {SCHEMA} to role {quoted(role)}",
+                f"grant select on {SCHEMA}.freshness to role {quoted(role)}",
             ]
         return grants
 

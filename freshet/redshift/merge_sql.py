@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from freshet.pipeline.ddl import quoted
 from freshet.pipeline.model import STEP_COLUMN, VERSION_COLUMN, Pipeline
 from freshet.redshift.control_tables import ControlTables, literal
 from freshet.redshift.positions import Position
@@ -43,6 +44,7 @@ class Step:
     received: int = 0
     ignored: int = 0
     deletes_ignored: int = 0
+    keys_moved: int = 0
     staged: int = 0
     bytes: int = 0
     manifest: str | None = None
@@ -70,10 +72,10 @@ def transaction(pipeline: Pipeline, tables: ControlTables, step: Step, copy_role
 
 
 def _ledger_row(tables: ControlTables, step: Step) -> str:
-    counts = f"{step.received}, {step.ignored}, {step.deletes_ignored}, 0, 0, 0, 0, 0, {step.bytes}"
+    counts = f"{step.received}, {step.ignored}, {step.deletes_ignored}, {step.keys_moved}, 0, 0, 0, 0, 0, {step.bytes}"
     return (
         f"insert into {tables.steps} (step, follows, kind, run, started_at, committed_at, "
-        "received, ignored, deletes_ignored, staged, merged, superseded, propagated, quarantined, bytes) "
+        "received, ignored, deletes_ignored, keys_moved, staged, merged, superseded, propagated, quarantined, bytes) "
         f"select max(case when head = {literal(step.follows)} then {literal(step.id)} end), {literal(step.follows)}, "
         f"{literal(step.kind)}, {literal(step.run)}, {moment(step.started_at)}, sysdate, {counts} from {tables.state}"
     )
@@ -95,13 +97,14 @@ def _state_row(tables: ControlTables, step: Step) -> str:
 
 
 def _rows(pipeline: Pipeline, tables: ControlTables, step: Step, copy_role: str) -> list[str]:
-    target = pipeline.target
-    names = [output.name for output in pipeline.outputs]
-    columns = [(output.name, output.redshift) for output in pipeline.outputs] + list(STAGE_COLUMNS)
-    key_list = ", ".join(pipeline.keys)
-    same_key = " and ".join(f"{STAGE}.{key} = {pipeline.target_table}.{key}" for key in pipeline.keys)
+    target_table = quoted(pipeline.target_table)
+    target = f"{quoted(pipeline.target_schema)}.{target_table}"
+    names = ", ".join(quoted(output.name) for output in pipeline.outputs)
+    columns = [(quoted(output.name), output.redshift) for output in pipeline.outputs] + list(STAGE_COLUMNS)
+    key_list = ", ".join(quoted(key) for key in pipeline.keys)
+    same_key = " and ".join(f"{STAGE}.{quoted(key)} = {target_table}.{quoted(key)}" for key in pipeline.keys)
     this_step = f"where step = {literal(step.id)}"
-    distkey = f" distkey({pipeline.distkey})" if pipeline.distkey else ""
+    distkey = f" distkey({quoted(pipeline.distkey)})" if pipeline.distkey else ""
     definitions = ", ".join(f"{name} {kind}" for name, kind in columns)
     copy_columns = ", ".join(name for name, _ in columns)
     return [
@@ -120,10 +123,10 @@ def _rows(pipeline: Pipeline, tables: ControlTables, step: Step, copy_role: str)
         f"superseded = (select coalesce(sum(_freshet_records), 0) from {STAGE}) {this_step}",
         f"delete from {STAGE} where _freshet_op = 'q'",
         f"delete from {STAGE} using {target} where {same_key} "
-        f"and {STAGE}._freshet_version <= {pipeline.target_table}.{VERSION_COLUMN}",
+        f"and {STAGE}._freshet_version <= {target_table}.{VERSION_COLUMN}",
         f"delete from {target} using {STAGE} where {same_key}",
-        f"insert into {target} ({', '.join(names)}, {VERSION_COLUMN}, {STEP_COLUMN}) "
-        f"select {', '.join(names)}, _freshet_version, {literal(step.id)} from {STAGE}",
+        f"insert into {target} ({names}, {VERSION_COLUMN}, {STEP_COLUMN}) "
+        f"select {names}, _freshet_version, {literal(step.id)} from {STAGE}",
         f"update {tables.steps} set merged = (select count(*) from {STAGE}), "
         f"superseded = superseded - quarantined - (select count(*) from {STAGE}) {this_step}",
     ]

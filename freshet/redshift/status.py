@@ -5,6 +5,19 @@ from typing import Any
 from freshet.redshift.control_tables import SCHEMA, ControlTables
 from freshet.redshift.data_api import Row, Warehouse
 
+COUNTS = (
+    "batches",
+    "starts",
+    "received",
+    "ignored",
+    "deletes_ignored",
+    "keys_moved",
+    "merged",
+    "superseded",
+    "propagated",
+    "quarantined",
+)
+
 
 def pipelines(warehouse: Warehouse) -> list[str]:
     """List the pipelines that have a ledger in this warehouse."""
@@ -26,12 +39,10 @@ def summary(warehouse: Warehouse, pipeline: str) -> dict[str, Any]:
         "select s.target, s.head, s.data_as_of, s.moved_at, t.* "
         f"from {tables.state} as s left join (select "
         "sum(case when kind = 'batch' then 1 else 0 end) as batches, sum(case when kind = 'start' then 1 else 0 end) as starts, "
-        "sum(received) as received, sum(ignored) as ignored, sum(deletes_ignored) as deletes_ignored, sum(merged) as merged, "
-        "sum(superseded) as superseded, sum(propagated) as propagated, sum(quarantined) as quarantined, "
+        f"{', '.join(f'sum({name}) as {name}' for name in COUNTS[2:])}, "
         f"max(committed_at) as last_step_at from {tables.steps}) as t on 1 = 1"
     )[0]
-    counts = ("batches", "starts", "received", "ignored", "deletes_ignored", "merged", "superseded", "propagated", "quarantined")
-    return {"pipeline": pipeline, **row, **{name: int(row[name] or 0) for name in counts}}
+    return {"pipeline": pipeline, **row, **{name: int(row[name] or 0) for name in COUNTS}}
 
 
 def shards(warehouse: Warehouse, pipeline: str) -> list[Row]:

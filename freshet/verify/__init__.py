@@ -1,0 +1,1 @@
+"""Target = source? Compare the databases themselves, not counters."""
