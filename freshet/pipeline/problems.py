@@ -22,7 +22,7 @@ class Place:
     column: int | None = None
 
 
-class DefinitionErrors(DefinitionError):  # noqa: N818 - it holds several
+class DefinitionErrors(DefinitionError):
     """Several mistakes of one definition; as an exception it speaks for the first."""
 
     def __init__(self, errors: tuple[DefinitionError, ...]) -> None:

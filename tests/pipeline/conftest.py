@@ -42,9 +42,20 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
     socket = home / "s"
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
-            ["mariadbd", "--no-defaults", f"--datadir={home}/data", f"--socket={socket}", "--skip-networking", *user]
-            + ["--log-bin=binlog", "--binlog-format=ROW", "--binlog-row-metadata=FULL", "--character-set-server=utf8mb4"]
-            + ["--server-id=1", "--expire-logs-days=2"],
+            [
+                "mariadbd",
+                "--no-defaults",
+                f"--datadir={home}/data",
+                f"--socket={socket}",
+                "--skip-networking",
+                *user,
+                "--log-bin=binlog",
+                "--binlog-format=ROW",
+                "--binlog-row-metadata=FULL",
+                "--character-set-server=utf8mb4",
+                "--server-id=1",
+                "--expire-logs-days=2",
+            ],
             stdout=log,
             stderr=log,
         )
