@@ -1,19 +1,22 @@
 """`python -m streaming_job --pipeline_folder ... --stream ...`: what `freshet run` starts, and what Glue runs."""
 
 import logging
+import shutil
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
-from freshet.pipeline.ddl import target_ddl
-from freshet.pipeline.spark import register_functions
 
 from freshet.errors import FreshetError
 from freshet.logs import write_json_lines
 from freshet.pipeline.build import load_pipeline
 from freshet.pipeline.connection import connect, read_mysql_settings
+from freshet.pipeline.ddl import target_ddl
 from freshet.pipeline.protection import read_token_key
+from freshet.pipeline.spark import register_functions
 from freshet.redshift.data_api import Warehouse
 from freshet.redshift.ledger import Ledger
 from streaming_job.arguments import Arguments, parse
@@ -31,11 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     write_json_lines()
     try:
-        with held(arguments.lock_file, arguments.take_over):
+        with held(arguments.lock_file, arguments.take_over) as alone:
+            if alone and arguments.work_folder:  # what a killed job left
+                shutil.rmtree(arguments.work_folder, ignore_errors=True)
             run(arguments)
     except FreshetError as error:
         log.error(str(error), extra={"fields": {"error": type(error).__name__}})
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 - its text may hold values: only its class and place may be told
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        log.error("ended by an unforeseen %s at %s:%d", type(error).__name__, Path(at.filename).name, at.lineno)
+        return 1
     log.info("ended")
     return 0
 

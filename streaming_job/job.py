@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from freshet.errors import FreshetError, TerminalError, TransientError
+from freshet.errors import FreshetError, TerminalError
 from freshet.pipeline.connection import MySQLSettings
 from freshet.pipeline.model import Pipeline
 from freshet.pipeline.tasks import FAILED_STEP
@@ -65,9 +66,10 @@ class Job:
         )
         self._say("started", shards=len(self.stream.shards), run=self.run)
         every_s = self.arguments.every_s or self.pipeline.freshness_s
+        self.stopping.when_idle |= self.arguments.until_idle
         idle_rounds = failures = 0
         while not self.stopping.asked:
-            began = time.monotonic()
+            began, ending = time.monotonic(), self.stopping.when_idle
             try:
                 remembered, idle = self._batch(remembered)
                 failures = 0
@@ -75,7 +77,7 @@ class Job:
                 return
             except TerminalError:
                 raise
-            except (FreshetError, PySparkException, TransientError) as error:
+            except (FreshetError, PySparkException, ClientError, BotoCoreError) as error:
                 if self.stopping.expired():
                     return
                 failures += 1
@@ -85,8 +87,8 @@ class Job:
                 self.stopping.sleep(min(30.0, 0.5 * 2**failures))
             finally:
                 self._unpin()
-            idle_rounds = idle_rounds + 1 if idle else 0
-            if self.arguments.until_idle and idle_rounds >= IDLE_ROUNDS:
+            idle_rounds = idle_rounds + 1 if idle and ending else 0
+            if idle_rounds >= IDLE_ROUNDS:
                 return
             self.stopping.sleep(every_s - (time.monotonic() - began))
 
@@ -165,4 +167,4 @@ class Job:
 
 def _step_and_class(error: Exception) -> str:
     found = FAILED_STEP.search(str(error))
-    return found[0] if found else f"Spark failed with {type(error).__name__}"
+    return found[0] if found else f"a call failed with {type(error).__name__}"

@@ -10,21 +10,25 @@ from freshet.errors import TerminalError
 
 
 @contextmanager
-def held(path: Path | None, take_over: bool) -> Iterator[None]:
+def held(path: Path | None, take_over: bool) -> Iterator[bool]:
     """Hold the file while the job runs.
 
     Args:
         path: The file; None holds nothing (on Glue, `MaxConcurrentRuns: 1` does it).
         take_over: Go on although another process holds it: the ledger ends that one at its next commit.
 
+    Yields:
+        True when the file is held by this process.
+
     Raises:
         TerminalError: Another process holds it.
     """
     if path is None:
-        yield
+        yield False
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
+        alone = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -34,8 +38,9 @@ def held(path: Path | None, take_over: bool) -> Iterator[None]:
                     f"a job of this pipeline is running (process {file.read().strip() or 'unknown'}); nothing was started. "
                     "Stop it, or start with --take-over: then it ends by itself and writes nothing more"
                 ) from None
+            alone = False
         else:
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
-        yield
+        yield alone

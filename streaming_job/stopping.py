@@ -1,4 +1,7 @@
-"""A clean stop: no new batch after the signal, 30 seconds for the running one, then its statement is cancelled."""
+"""A clean stop: no new batch after the signal, 30 seconds for the running one, then its statement is cancelled.
+
+SIGUSR1 asks for less: to end by itself once every shard was at its tip twice.
+"""
 
 import signal
 import threading
@@ -16,9 +19,17 @@ class Stopping:
         self._grace_s = grace_s
         self._asked = threading.Event()
         self._deadline = 0.0
+        self.when_idle = False
 
     def on_signals(self, at_deadline: Callable[[], None]) -> None:
-        """Stop at SIGTERM and SIGINT; `at_deadline` is called when the batch still runs after the grace."""
+        """Stop at SIGTERM and SIGINT, and at SIGUSR1 once idle.
+
+        Args:
+            at_deadline: Is called when the batch still runs after the grace.
+        """
+
+        def end_when_idle(_signal: int, _frame: FrameType | None) -> None:
+            self.when_idle = True
 
         def ask(_signal: int, _frame: FrameType | None) -> None:
             if self._asked.is_set():
@@ -31,6 +42,7 @@ class Stopping:
 
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)
+        signal.signal(signal.SIGUSR1, end_when_idle)
 
     @property
     def asked(self) -> bool:
