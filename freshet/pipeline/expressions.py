@@ -55,6 +55,8 @@ _DAY, _TIME = r"\d{4}-\d{2}-\d{2}", r" \d{2}:\d{2}:\d{2}(\.\d{1,6})?"
 _CONSTANT_TIME = "write a constant as date '2024-12-31' or timestamp '2024-12-31 23:59:59'"
 _CASTABLE = "boolean, smallint, int, bigint, decimal(p, s), double, varchar(n), string, date, timestamp"
 
+_CAST = "cast throws on a value that does not fit, and one row would stop the stream: write try_cast(x as type)"
+
 _REFUSED: dict[type[exp.Expr], str] = {
     exp.Star: "* is not allowed: name each column, so that none appears by itself",
     exp.Subquery: "a subquery is not allowed: join the table",
@@ -68,9 +70,9 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.RegexpLike: "a regular expression is not allowed, one value could take forever: write LIKE",
     exp.ILike: "ILIKE is not allowed: write lower(x) like 'pattern'",
     exp.Escape: "LIKE ... ESCAPE is not allowed: use a pattern without a backslash",
-    exp.Cast: "cast throws on a value that does not fit, and one row would stop the stream: write try_cast(x as type)",
+    exp.JSONExtractScalar: "->> is not allowed: a source column is one value",
     exp.NullSafeNEQ: "IS DISTINCT FROM is not allowed: write not (a <=> b)",
-    exp.Concat: "two texts in a row are not allowed: write one, or concat(a, b)",
+    exp.Concat: 'two texts in a row are not allowed: with an apostrophe in it, write the text as "it\'s"',
     exp.Interval: "an interval is not allowed: add whole days to a date with +",
     exp.Bracket: "an element of an array is not allowed: a source column is one value",
     exp.Dot: "a field of a struct is not allowed: a source column is one value",
@@ -112,7 +114,8 @@ class Expressions:
             exp.Case: self._case,
             exp.If: self._if,
             exp.Anonymous: self._call,
-            exp.TryCast: self._trycast,
+            exp.TryCast: self._cast,
+            exp.Cast: self._cast,
         }
 
     def place(self, node: exp.Expr) -> Place:
@@ -213,7 +216,7 @@ class Expressions:
         written = [self.write(argument) for argument in arguments]
         return function.spark.format(*written) if function.spark else f"{name}({', '.join(written)})"
 
-    def _trycast(self, node: exp.TryCast) -> str:
+    def _cast(self, node: exp.Cast) -> str:
         literal = node.this if isinstance(node.this, exp.Literal) else None
         if node.args.get("safe"):
             spark, wrong = _cast_type(node.to)
@@ -221,7 +224,7 @@ class Expressions:
                 wrong = _CONSTANT_TIME  # Spark turns the constant 'now' into the present moment
             return self._refuse(wrong, node) if wrong else f"try_cast({self.write(node.this)} as {spark})"
         if literal is None:
-            return self._refuse(_REFUSED[exp.Cast], node)
+            return self._refuse(_CAST, node)
         if not literal.is_string:
             return self._refuse("write the number without a type suffix", node)
         spark = _CASTS.get(node.to.this, "")

@@ -151,6 +151,8 @@ _WHY = {
     "write x + 1 for a date": "date_add dateadd date_sub",
     "its result has no bound; write concat(x, x)": "repeat",
     "write x is null": "isnull isnotnull",
+    "a regular expression could take forever on one value; write replace() or translate()": """
+        regexp_replace regexp_extract regexp_like regexp_substr rlike""",
 }
 _REFUSED = {name: why for why, names in _WHY.items() for name in names.split()}
 

@@ -65,5 +65,5 @@ class Problems:
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """Give "; did you mean X?" for the known name that is nearest to the written one, or nothing."""
     by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(written.lower(), by_lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(written.lower(), by_lower, n=1, cutoff=0.7)
     return f"; did you mean {by_lower[near[0]]}?" if near else ""

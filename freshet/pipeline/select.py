@@ -171,7 +171,7 @@ def _join(node: exp.Join, aliases: dict[str, str], text: str, problems: Problems
         column = node.args["using"][0].name
         earlier = next(iter(aliases))
         problems.add(f"USING is not part of the language; write on {alias}.{column} = {earlier}.{column}", place)
-    elif node.args.get("on") is None:
+    elif node.args.get("on") is None or isinstance(node.args["on"], exp.Boolean):
         problems.add(f"the join of {table} has no condition; write on {alias}.<its key> = ...", place)
     else:
         terms = tuple(_terms(node.args["on"], alias, aliases, text, problems))

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mysql.connector as mysql_connector
@@ -86,3 +86,17 @@ def _source() -> list[str]:
 def _run(connection: MySQLConnectionAbstract, statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a pipeline's folder; the example's files unless others are given."""
+
+    def write(select: str | None = None, yaml: str | None = None) -> Path:
+        made = tmp_path / "sport_event_activity"
+        made.mkdir(exist_ok=True)
+        for file, text in (("select.sql", select), ("pipeline.yaml", yaml)):
+            (made / file).write_text((EXAMPLE / file).read_text() if text is None else text)
+        return made
+
+    return write

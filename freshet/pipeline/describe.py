@@ -1,0 +1,99 @@
+"""Say what a pipeline will do, as data: `freshet plan` shows it to people and to scripts.
+
+Reads:  a pipeline, its definition, its source, findings about the source.
+Gives:  plain dicts and lists, ready for JSON; names and types, never a value.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from freshet.errors import DefinitionError
+from freshet.pipeline.ddl import OWN_COLUMNS, target_ddl
+from freshet.pipeline.definition import Definition
+from freshet.pipeline.model import Dimension, Pipeline
+from freshet.pipeline.privacy import in_the_clear, looks_personal
+from freshet.pipeline.select import Item
+from freshet.pipeline.source import Finding, SourceSchema
+from freshet.pipeline.types import VARCHAR_BYTES_MAX
+
+
+def describe(
+    pipeline: Pipeline, definition: Definition, source: SourceSchema, findings: Iterable[Finding]
+) -> dict[str, Any]:
+    """Describe a checked pipeline.
+
+    Returns:
+        name, target, database, fact, joins, columns, protects, creates, advice, errors; see `freshet plan --json`.
+    """
+    found = list(findings)
+    advice = [finding.message for finding in found if finding.level == "advice"]
+    return {
+        "name": pipeline.name,
+        "target": pipeline.target,
+        "database": pipeline.database,
+        "fact": {
+            "table": pipeline.fact.name,
+            "alias": pipeline.fact.alias,
+            "key": list(pipeline.key_columns),
+            "columns": [column.name for column in pipeline.fact.columns],
+        },
+        "joins": [_join(dimension, pipeline, source) for dimension in pipeline.dimensions],
+        "columns": [_column(item, pipeline) for item in definition.select.items],
+        "protects": dict(definition.pii),
+        "keys": list(pipeline.keys),
+        "deletes": pipeline.deletes,
+        "readers": list(pipeline.readers),
+        "freshness_s": pipeline.freshness_s,
+        "distkey": pipeline.distkey,
+        "sortkey": list(pipeline.sortkey),
+        "own_columns": OWN_COLUMNS,
+        "ddl": target_ddl(pipeline),
+        "sql": pipeline.select_sql(),
+        "advice": [*definition.advice, *_unbounded(definition, pipeline), *advice],
+        "errors": [{"message": finding.message} for finding in found if finding.level == "error"],
+    }
+
+
+def describe_error(error: DefinitionError) -> dict[str, Any]:
+    """Give one mistake with its place."""
+    return {"message": error.message, "file": error.file, "line": error.line, "column": error.column}
+
+
+def _join(dimension: Dimension, pipeline: Pipeline, source: SourceSchema) -> dict[str, Any]:
+    columns = [term.column for term in dimension.on]
+    index = source.tables[dimension.name].index_on(columns)
+    names = {table.alias: table.name for table in pipeline.tables}
+    return {
+        "table": dimension.name,
+        "alias": dimension.alias,
+        "on": [f"{dimension.alias}.{term.column} = {term.left_alias}.{term.left_column}" for term in dimension.on],
+        "through": sorted({names[term.left_alias] for term in dimension.on}),
+        "index": index.name if index else None,
+        "followed": False,
+        "columns": [column.name for column in dimension.columns],
+    }
+
+
+def _column(item: Item, pipeline: Pipeline) -> dict[str, Any]:
+    output = next(output for output in pipeline.outputs if output.name == item.name)
+    clear = in_the_clear(item)
+    return {
+        "name": output.name,
+        "type": output.redshift,
+        "spark": output.spark,
+        "from": list(output.sources),
+        "comment": output.comment,
+        "key": output.name in pipeline.keys,
+        "protection": output.protection,
+        "in_the_clear": bool(clear),
+        "looks_personal": bool(clear) and looks_personal(item.name, *(name.partition(".")[2] for name in clear)),
+    }
+
+
+def _unbounded(definition: Definition, pipeline: Pipeline) -> Iterable[str]:
+    for item, output in zip(definition.select.items, pipeline.outputs, strict=True):
+        if item.bare is None and output.redshift == f"varchar({VARCHAR_BYTES_MAX})":
+            yield (
+                f"{output.name} has no known length and becomes {output.redshift}: "
+                "write try_cast(... as varchar(n)) if you know it"
+            )
