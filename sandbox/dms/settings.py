@@ -1,0 +1,111 @@
+"""What a DMS task is told: one JSON file in DMS's own format.
+
+Reads:  {"MigrationType", "KinesisSettings", "TaskSettings", "TableMappings"}, with DMS's keys and defaults.
+Gives:  the settings that this stand-in honors; what it does not know it ignores, as sandbox/README.md lists.
+
+Source: DMS user guide, "Using Kinesis as a target", "Before image task settings", "Selection rules", "Object mapping".
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.dms.errors import TaskError
+
+DEFAULT_FILE = Path(__file__).with_name("task.json")
+# DMS never reads these: they hold the server's own state.
+SYSTEM_SCHEMAS = {"mysql", "information_schema", "performance_schema", "sys"}
+KEY_TYPES = {"primary-key", "schema-table"}
+Rule = tuple[str, Callable[[str, str], bool]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One task's settings; the names are DMS's, in Python's spelling."""
+
+    full_load: bool
+    pretty: bool
+    transaction_details: bool
+    partition_value: bool
+    partition_schema_table: bool
+    control_details: bool
+    null_and_empty: bool
+    hex_prefix: bool
+    large_integers: bool
+    before_image: str | None
+    before_image_filter: str
+    selection: tuple[Rule, ...]
+    keys: tuple[Rule, ...]
+
+    def selects(self, schema: str, table: str) -> bool:
+        """Tell whether the selection rules take a table: some rule includes it and none excludes it."""
+        if schema.lower() in SYSTEM_SCHEMAS:
+            return False
+        actions = {action for action, matches in self.selection if matches(schema, table)}
+        return "include" in actions and "exclude" not in actions
+
+    def partition_key_type(self, schema: str, table: str) -> str:
+        """Say what the partition key of a table's records is made of."""
+        for key_type, matches in self.keys:
+            if matches(schema, table):
+                return key_type
+        return "schema-table"
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read a task's file.
+
+    Raises:
+        TaskError: The file is missing, is no JSON, or asks for what this stand-in cannot do.
+    """
+    file = path or DEFAULT_FILE
+    try:
+        return parse(json.loads(file.read_bytes()))
+    except OSError as error:
+        raise TaskError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TaskError(f"{file}: not the settings of a DMS task ({error!r})") from None
+
+
+def parse(task: dict[str, Any]) -> Settings:
+    """Read a task's settings from DMS's JSON."""
+    kinesis: dict[str, Any] = task.get("KinesisSettings", {})
+    before = task.get("TaskSettings", {}).get("BeforeImageSettings") or {}
+    rules = task["TableMappings"]["rules"]
+    message_format = kinesis.get("MessageFormat", "json").lower().replace("_", "-")
+    if message_format not in {"json", "json-unformatted"}:
+        raise TaskError(f"MessageFormat {message_format} is not known: json or json-unformatted")
+    keys = [rule for rule in rules if rule["rule-type"] == "object-mapping"]
+    key_types = [rule.get("mapping-parameters", {}).get("partition-key-type", "schema-table") for rule in keys]
+    if unknown := set(key_types) - KEY_TYPES:
+        raise TaskError(f"partition-key-type {', '.join(unknown)} is not known here: {', '.join(sorted(KEY_TYPES))}")
+    selection = [rule for rule in rules if rule["rule-type"] == "selection"]
+    return Settings(
+        full_load="full-load" in task.get("MigrationType", "cdc"),
+        pretty=message_format == "json",
+        transaction_details=kinesis.get("IncludeTransactionDetails", False),
+        partition_value=kinesis.get("IncludePartitionValue", False),
+        partition_schema_table=kinesis.get("PartitionIncludeSchemaTable", False),
+        control_details=kinesis.get("IncludeControlDetails", False),
+        null_and_empty=kinesis.get("IncludeNullAndEmpty", False),
+        hex_prefix=not kinesis.get("NoHexPrefix", False),
+        large_integers=kinesis.get("UseLargeIntegerValue", False),
+        before_image=before["FieldName"] if before.get("EnableBeforeImage") else None,
+        before_image_filter=before.get("ColumnFilter", "pk-only"),
+        selection=tuple((rule["rule-action"], _matcher(rule)) for rule in selection),
+        keys=tuple(zip(key_types, map(_matcher, keys), strict=True)),
+    )
+
+
+def _matcher(rule: dict[str, Any]) -> Callable[[str, str], bool]:
+    """Match a rule's object-locator, in which % stands for any text."""
+    locator = rule["object-locator"]
+    schema, table = (_pattern(locator[name]) for name in ("schema-name", "table-name"))
+    return lambda schema_name, table_name: bool(schema.fullmatch(schema_name) and table.fullmatch(table_name))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in text.split("%")), re.DOTALL)
