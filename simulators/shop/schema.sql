@@ -1,0 +1,1 @@
+../../sql/source/sport_events.sql
