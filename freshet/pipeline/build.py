@@ -107,16 +107,13 @@ def _first_sentence(error: AnalysisException | ParseException) -> str:
 def _check_conversions(node: Any, item: Item, casts: Any, problems: Problems) -> None:
     name = node.getClass().getSimpleName()
     children = [node.children().apply(index) for index in range(node.children().size())]
-    if name == "Cast" and node.evalMode().toString() != "TRY":
-        start, end = node.child().dataType(), node.dataType()
-        if not casts.canUpCast(start, end) and (start.sql(), end.sql()) != ("TIMESTAMP_NTZ", "DATE"):
-            if end.sql() == "DOUBLE" and start.sql().startswith("DECIMAL"):
-                return
-            problems.add(
-                f"{item.name} mixes types: Spark would turn {start.sql()} into {end.sql()}, which throws on a value that does "
-                "not fit; write try_cast(x as type), or a constant of the right type",
-                item.place,
-            )
+    if name == "Cast" and node.evalMode().toString() != "TRY" and not _cannot_throw(node, casts):
+        start, end = node.child().dataType().sql(), node.dataType().sql()
+        problems.add(
+            f"{item.name} mixes types: Spark would turn {start} into {end}, which throws on a value that does not fit; "
+            "write try_cast(x as type), or a constant of the right type",
+            item.place,
+        )
     if name == _TEXT_CALL:
         for child in children:
             if child.dataType().sql() != "STRING":
@@ -126,6 +123,16 @@ def _check_conversions(node: Any, item: Item, casts: Any, problems: Problems) ->
                 )
     for child in children:
         _check_conversions(child, item, casts, problems)
+
+
+def _cannot_throw(cast: Any, casts: Any) -> bool:
+    start, end = cast.child().dataType(), cast.dataType()
+    if casts.canUpCast(start, end) or (start.sql(), end.sql()) in (("TIMESTAMP_NTZ", "DATE"), ("STRING", "BINARY")):
+        return True
+    if start.sql().startswith("DECIMAL") and end.sql() == "DOUBLE":
+        return True
+    # A constant number meets no value: Spark has chosen the type that holds it.
+    return bool(cast.child().getClass().getSimpleName() == "Literal" and start.sql() != "STRING")
 
 
 def _with_type(output: Output, spark: str, item: Item, types: Types, problems: Problems) -> Output:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import arrow_udf
 
@@ -217,3 +218,12 @@ def test_no_value_makes_an_expression_throw(session: SparkSession, kind: str) ->
     expressions = {"functions": calls[:half], "more functions": calls[half:], "operators": OPERATORS}[kind]
     items = ", ".join(f"{written(expression)} as x{index}" for index, expression in enumerate(expressions))
     session.sql(f"select {items} from v").write.format("noop").mode("overwrite").save()
+
+
+@pytest.mark.parametrize(
+    "expression", ["cast(v.s as int)", "abs(v.i)", "v.b + 1", "v.i div 0", "to_date(v.s)", "cast(v.d as int)"]
+)
+def test_the_values_are_hostile(session: SparkSession, expression: str) -> None:
+    """Spark's own throwing forms do throw on these values, so the test above could have failed."""
+    with pytest.raises(PySparkException):
+        session.sql(f"select {expression} as x from v").write.format("noop").mode("overwrite").save()
