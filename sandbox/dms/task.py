@@ -5,6 +5,7 @@ Gives:  records in the stream; DIR/dms.json {"file", "position", "delivered", ..
         everything is delivered. A task that is killed sends some records again, with the same transaction ids.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -175,6 +176,7 @@ class Task:
                     "delivered": self.delivery.delivered,
                     "skipped": self.delivery.skipped,
                     "tables": sorted(self.announced),
+                    "pid": os.getpid(),
                 },
             )
             self._saved = state
