@@ -1,0 +1,224 @@
+-- What Redshift has and PostgreSQL has not, defined here so that statements need not be rewritten.
+-- Everything lives in the schema redshift_compat, which stands in the search path before pg_catalog.
+create schema if not exists redshift_compat;
+set search_path = redshift_compat, pg_catalog;
+
+-- Time. GETDATE is the statement's start in whole seconds, SYSDATE the transaction's, both in UTC.
+create or replace function getdate() returns timestamp language sql stable
+    return date_trunc('second', statement_timestamp() at time zone 'UTC');
+create or replace function sysdate() returns timestamp language sql stable
+    return transaction_timestamp() at time zone 'UTC';
+
+create or replace function date_unit(part text) returns text language sql immutable return
+    case lower(part)
+        when 'y' then 'year' when 'yr' then 'year' when 'yrs' then 'year' when 'years' then 'year'
+        when 'qtr' then 'quarter' when 'qtrs' then 'quarter' when 'quarters' then 'quarter'
+        when 'mon' then 'month' when 'mons' then 'month' when 'months' then 'month'
+        when 'w' then 'week' when 'weeks' then 'week'
+        when 'd' then 'day' when 'days' then 'day'
+        when 'h' then 'hour' when 'hr' then 'hour' when 'hrs' then 'hour' when 'hours' then 'hour'
+        when 'm' then 'minute' when 'min' then 'minute' when 'mins' then 'minute' when 'minutes' then 'minute'
+        when 's' then 'second' when 'sec' then 'second' when 'secs' then 'second' when 'seconds' then 'second'
+        when 'ms' then 'millisecond' when 'msec' then 'millisecond' when 'msecs' then 'millisecond'
+        when 'milliseconds' then 'millisecond'
+        when 'us' then 'microsecond' when 'usec' then 'microsecond' when 'usecs' then 'microsecond'
+        when 'microseconds' then 'microsecond'
+        else lower(part)
+    end;
+
+-- DATEDIFF counts boundaries crossed: from 23:59 to 00:01 is one day. A Redshift week begins on Sunday here.
+create or replace function datediff(part text, first_time timestamp, last_time timestamp) returns bigint
+    language plpgsql immutable as $$
+declare
+    unit text := redshift_compat.date_unit(part);
+    months bigint;
+begin
+    if first_time is null or last_time is null then
+        return null;
+    end if;
+    months := (extract(year from last_time) - extract(year from first_time)) * 12
+        + extract(month from last_time) - extract(month from first_time);
+    return case unit
+        when 'year' then extract(year from last_time) - extract(year from first_time)
+        when 'quarter' then (extract(year from last_time) - extract(year from first_time)) * 4
+            + extract(quarter from last_time) - extract(quarter from first_time)
+        when 'month' then months
+        when 'week' then (date_trunc('week', last_time + interval '1 day')::date
+            - date_trunc('week', first_time + interval '1 day')::date) / 7
+        when 'day' then last_time::date - first_time::date
+        when 'hour' then extract(epoch from date_trunc('hour', last_time) - date_trunc('hour', first_time)) / 3600
+        when 'minute' then extract(epoch from date_trunc('minute', last_time) - date_trunc('minute', first_time)) / 60
+        when 'second' then extract(epoch from date_trunc('second', last_time) - date_trunc('second', first_time))
+        when 'millisecond' then extract(epoch from date_trunc('milliseconds', last_time)
+            - date_trunc('milliseconds', first_time)) * 1000
+        when 'microsecond' then extract(epoch from last_time - first_time) * 1000000
+    end;
+exception when case_not_found then
+    raise exception 'timestamp units "%" not recognized', part;
+end $$;
+
+create or replace function dateadd(part text, amount bigint, moment timestamp) returns timestamp
+    language plpgsql immutable strict as $$
+declare
+    unit text := redshift_compat.date_unit(part);
+begin
+    if unit = 'quarter' then
+        return moment + amount * interval '3 months';
+    end if;
+    if unit not in ('year', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond', 'microsecond') then
+        raise exception 'timestamp units "%" not recognized', part;
+    end if;
+    return moment + amount * ('1 ' || unit)::interval;
+end $$;
+
+create or replace function last_day(moment timestamp) returns date language sql immutable
+    return (date_trunc('month', moment) + interval '1 month - 1 day')::date;
+-- ADD_MONTHS keeps the end of a month at the end of a month.
+create or replace function add_months(moment timestamp, months bigint) returns timestamp language sql immutable return
+    case when moment::date = last_day(moment)
+        then last_day(moment + months * interval '1 month') + moment::time
+        else moment + months * interval '1 month'
+    end;
+create or replace function trunc(moment timestamp) returns date language sql immutable return moment::date;
+create or replace function convert_timezone(source_zone text, target_zone text, moment timestamp) returns timestamp
+    language sql immutable return (moment at time zone source_zone) at time zone target_zone;
+create or replace function convert_timezone(target_zone text, moment timestamp) returns timestamp
+    language sql immutable return (moment at time zone 'UTC') at time zone target_zone;
+
+-- Text.
+create or replace function len(value text) returns integer language sql immutable return char_length(value);
+create or replace function len(value char) returns integer language sql immutable return char_length(value);
+create or replace function charindex(part text, whole text) returns integer language sql immutable
+    return strpos(whole, part);
+create or replace function replicate(value text, times integer) returns text language sql immutable
+    return repeat(value, times);
+create or replace function sha2(value text, bits integer) returns text language sql immutable return
+    encode(case bits
+        when 0 then sha256(convert_to(value, 'UTF8')) when 224 then sha224(convert_to(value, 'UTF8'))
+        when 256 then sha256(convert_to(value, 'UTF8')) when 384 then sha384(convert_to(value, 'UTF8'))
+        when 512 then sha512(convert_to(value, 'UTF8')) end, 'hex');
+-- REGEXP_REPLACE replaces every match; PostgreSQL's only the first unless told.
+create or replace function regexp_replace(value text, pattern text, replacement text) returns text
+    language sql immutable return pg_catalog.regexp_replace(value, pattern, replacement, 'g');
+create or replace function regexp_replace(value text, pattern text) returns text
+    language sql immutable return pg_catalog.regexp_replace(value, pattern, '', 'g');
+-- CONCAT is NULL when an argument is; PostgreSQL's leaves NULLs out.
+create or replace function concat(first_part text, second_part text) returns text language sql immutable
+    return first_part || second_part;
+create or replace function strtol(value text, base integer) returns bigint language plpgsql immutable strict as $$
+declare
+    digits text := lower(ltrim(value));
+    sign bigint := 1;
+    total bigint := 0;
+    digit integer;
+begin
+    if left(digits, 1) = '-' then
+        sign := -1;
+        digits := substr(digits, 2);
+    end if;
+    if base = 16 and left(digits, 2) = '0x' then
+        digits := substr(digits, 3);
+    end if;
+    for place in 1 .. length(digits) loop
+        digit := strpos('0123456789abcdefghijklmnopqrstuvwxyz', substr(digits, place, 1)) - 1;
+        if digit < 0 or digit >= base then
+            raise exception 'The input % is not valid to be converted to base %', value, base;
+        end if;
+        total := total * base + digit;
+    end loop;
+    return sign * total;
+end $$;
+create or replace aggregate listagg(text) (sfunc = textcat, stype = text);
+create or replace aggregate listagg(text, text)
+    (sfunc = string_agg_transfn, stype = internal, finalfunc = string_agg_finalfn);
+
+-- NVL2 and DECODE compare NULL with NULL as equal.
+create or replace function nvl2(tested anyelement, present anycompatible, absent anycompatible) returns anycompatible
+    language sql immutable as 'select case when $1 is not null then $2 else $3 end';
+do $$
+begin
+    for arguments in 3 .. 12 loop
+        execute format(
+            'create or replace function redshift_compat.decode(%s) returns anycompatible language sql immutable as %L',
+            (select string_agg(case when place = 1 then 'anyelement' when place = arguments and place % 2 = 0
+                    then 'anycompatible' when place % 2 = 0 then 'anyelement' else 'anycompatible' end, ', ' order by place)
+                from generate_series(1, arguments) as place),
+            'select case ' || (select string_agg(format('when $1 = $%s or ($1 is null and $%s is null) then $%s',
+                    place, place, place + 1), ' ' order by place)
+                from generate_series(2, arguments - 1, 2) as place)
+                || case when arguments % 2 = 0 then format(' else $%s', arguments) else '' end || ' end');
+    end loop;
+end $$;
+
+-- AVG of whole numbers is a whole number.
+create or replace function avg_add(state numeric[], value bigint) returns numeric[] language sql immutable strict
+    return array[state[1] + 1, state[2] + value];
+create or replace function avg_end(state numeric[]) returns bigint language sql immutable
+    return trunc(state[2] / nullif(state[1], 0));
+create or replace function avg_end(state bigint[]) returns bigint language sql immutable
+    return state[2] / nullif(state[1], 0);
+create or replace aggregate avg(smallint)
+    (sfunc = int2_avg_accum, stype = bigint[], finalfunc = avg_end, initcond = '{0,0}');
+create or replace aggregate avg(integer)
+    (sfunc = int4_avg_accum, stype = bigint[], finalfunc = avg_end, initcond = '{0,0}');
+create or replace aggregate avg(bigint)
+    (sfunc = avg_add, stype = numeric[], finalfunc = avg_end, initcond = '{0,0}');
+
+-- System views.
+create or replace view svv_tables as
+select current_database()::varchar(128) as table_catalog,
+       n.nspname::varchar(128) as table_schema,
+       c.relname::varchar(128) as table_name,
+       case when n.nspname like 'pg_temp%' then 'LOCAL TEMPORARY' when c.relkind = 'v' then 'VIEW' else 'BASE TABLE' end
+           ::varchar(128) as table_type,
+       obj_description(c.oid, 'pg_class')::varchar(65535) as remarks
+  from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'v') and n.nspname not in ('redshift_compat', 'pg_toast');
+
+create or replace view svv_columns as
+select current_database()::varchar(128) as table_catalog,
+       n.nspname::varchar(128) as table_schema,
+       c.relname::varchar(128) as table_name,
+       a.attname::varchar(128) as column_name,
+       a.attnum::integer as ordinal_position,
+       pg_get_expr(d.adbin, d.adrelid)::varchar(4000) as column_default,
+       case when a.attnotnull then 'NO' else 'YES' end::varchar(3) as is_nullable,
+       format_type(a.atttypid, null)::varchar(128) as data_type,
+       case when a.atttypid in (1042, 1043) and a.atttypmod > 0 then a.atttypmod - 4 end::integer
+           as character_maximum_length,
+       case a.atttypid when 21 then 16 when 23 then 32 when 20 then 64 when 700 then 24 when 701 then 53
+           when 1700 then (a.atttypmod - 4) >> 16 end::integer as numeric_precision,
+       case when a.atttypid in (20, 21, 23) then 2 when a.atttypid in (700, 701) then 2 when a.atttypid = 1700 then 10 end
+           ::integer as numeric_precision_radix,
+       case when a.atttypid in (20, 21, 23) then 0 when a.atttypid = 1700 then (a.atttypmod - 4) & 2047 end::integer
+           as numeric_scale,
+       case when a.atttypid in (1114, 1184) then 6 end::integer as datetime_precision,
+       col_description(c.oid, a.attnum)::varchar(65535) as remarks
+  from pg_attribute as a
+  join pg_class as c on c.oid = a.attrelid
+  join pg_namespace as n on n.oid = c.relnamespace
+  left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+ where c.relkind in ('r', 'v') and a.attnum > 0 and not a.attisdropped and n.nspname not in ('redshift_compat', 'pg_toast');
+
+create or replace view svv_roles as
+select oid::integer as role_id, rolname::varchar(128) as role_name, 'sandbox'::varchar(128) as role_owner
+  from pg_roles where not rolcanlogin and rolname not like 'pg\_%';
+
+create or replace function rows_of(relation oid) returns bigint language plpgsql stable as $$
+declare
+    counted bigint;
+begin
+    execute format('select count(*) from %s', relation::regclass) into counted;
+    return counted;
+end $$;
+create or replace view svv_table_info as
+select current_database()::varchar(128) as "database", n.nspname::varchar(128) as "schema", c.oid::integer as table_id,
+       c.relname::varchar(128) as "table", rows_of(c.oid)::numeric(38, 0) as tbl_rows
+  from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+ where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat');
+
+create or replace view stv_db_isolation_level as
+select current_database()::varchar(128) as db_name, 'Snapshot'::varchar(20) as isolation_level;
+
+grant usage on schema redshift_compat to public;
+grant select on all tables in schema redshift_compat to public;

@@ -1,0 +1,121 @@
+"""Result sets in the shape of GetStatementResult.
+
+Reads:  PostgreSQL's answer, as text.
+Gives:  column metadata and rows of fields.
+
+Source: Redshift Data API reference, "GetStatementResult", "Field", "ColumnMetadata".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import RawCursor
+
+Field = dict[str, Any]
+# PostgreSQL's type numbers, which are fixed.
+_BOOLEAN: Final = 16
+_WHOLE: Final = frozenset({20, 21, 23, 26})
+_FLOATING: Final = frozenset({700, 701})
+_NAMES: Final = {
+    16: "bool",
+    20: "int8",
+    21: "int2",
+    23: "int4",
+    26: "oid",
+    19: "name",
+    25: "varchar",
+    700: "float4",
+    701: "float8",
+    705: "varchar",
+    1042: "bpchar",
+    1043: "varchar",
+    1082: "date",
+    1114: "timestamp",
+    1184: "timestamptz",
+    1700: "numeric",
+}
+_DIGITS: Final = {16: (1, 0), 20: (19, 0), 21: (5, 0), 23: (10, 0), 700: (8, 8), 701: (17, 17), 1082: (13, 0)}
+ROWS_PER_PAGE: Final = 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result set: metadata, rows, and its size in bytes."""
+
+    columns: list[dict[str, Any]]
+    records: list[list[Field]]
+    size: int
+
+    def page(self, start: int) -> dict[str, Any]:
+        """Give the answer of GetStatementResult from a row on, with the token of the next page if there is one."""
+        end = start + ROWS_PER_PAGE
+        answer: dict[str, Any] = {
+            "ColumnMetadata": self.columns,
+            "Records": self.records[start:end],
+            "TotalNumRows": len(self.records),
+        }
+        if end < len(self.records):
+            answer["NextToken"] = str(end)
+        return answer
+
+
+def read_result(cursor: RawCursor[Any]) -> Result:
+    """Read what the last statement of a cursor gave."""
+    given = cursor.pgresult
+    assert given is not None, "the statement gives rows"  # noqa: S101 - the caller asked for its description
+    readers = [_reader(given.ftype(column)) for column in range(given.nfields)]
+    records, size = [], 0
+    for row in range(given.ntuples):
+        record = []
+        for column, read in enumerate(readers):
+            value = given.get_value(row, column)
+            size += len(value or b"")
+            record.append({"isNull": True} if value is None else read(value))
+        records.append(record)
+    columns = [
+        _metadata((given.fname(column) or b"").decode(), given.ftype(column), given.fmod(column))
+        for column in range(given.nfields)
+    ]
+    return Result(columns, records, size)
+
+
+def _reader(oid: int) -> Callable[[bytes], Field]:
+    if oid == _BOOLEAN:
+        return lambda value: {"booleanValue": value == b"t"}
+    if oid in _WHOLE:
+        return lambda value: {"longValue": int(value)}
+    if oid in _FLOATING:
+        return _double
+    return lambda value: {"stringValue": value.decode()}
+
+
+def _double(value: bytes) -> Field:
+    # JSON has no NaN and no infinity.
+    return {"stringValue": value.decode()} if value[-1:] in b"Ny" else {"doubleValue": float(value)}
+
+
+def _metadata(name: str, oid: int, modifier: int) -> dict[str, Any]:
+    precision, scale = _DIGITS.get(oid, (0, 0))
+    if oid == 1700:
+        precision, scale = ((modifier - 4) >> 16, (modifier - 4) & 0x7FF) if modifier > 0 else (38, 0)
+    elif oid in (1042, 1043):
+        precision = modifier - 4 if modifier > 0 else 65_535
+    elif oid in (25, 705):
+        precision = 65_535
+    elif oid in (1114, 1184):
+        precision, scale = 29, 6
+    return {
+        "name": name,
+        "label": name,
+        "typeName": _NAMES.get(oid, "varchar"),
+        "precision": precision,
+        "scale": scale,
+        "length": 0,
+        "nullable": 1,
+        "isCaseSensitive": oid in (25, 1042, 1043),
+        "isCurrency": False,
+        "isSigned": oid in _WHOLE or oid in _FLOATING or oid == 1700,
+        "schemaName": "",
+        "tableName": "",
+    }

@@ -1,0 +1,81 @@
+"""The forms of statements that the stand-in knows, each with its handler; every other one is refused.
+
+Reads:  one statement's text, and the values of its placeholders.
+Gives:  a plan to run it in a session.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sandbox.redshift import definitions
+from sandbox.redshift.copy import copy
+from sandbox.redshift.create_table import create_table
+from sandbox.redshift.errors import Refused
+from sandbox.redshift.lexer import Cursor, tokenize
+from sandbox.redshift.query import change, query
+from sandbox.redshift.session import Plan
+
+Handler = Callable[[Cursor, str], Plan]
+
+
+def _table(cursor: Cursor, _text: str) -> Plan:
+    return create_table(cursor, temporary=False)
+
+
+def _temporary_table(cursor: Cursor, _text: str) -> Plan:
+    return create_table(cursor, temporary=True)
+
+
+_FORMS: Final[dict[tuple[str, ...], Handler]] = {
+    ("create", "table"): _table,
+    ("create", "temp", "table"): _temporary_table,
+    ("create", "temporary", "table"): _temporary_table,
+    ("create", "local", "temp", "table"): _temporary_table,
+    ("create", "local", "temporary", "table"): _temporary_table,
+    ("create", "schema"): definitions.create_schema,
+    ("create", "view"): definitions.create_view(replace=False),
+    ("create", "or", "replace", "view"): definitions.create_view(replace=True),
+    ("create", "role"): definitions.create_role,
+    ("drop", "table"): definitions.drop("table"),
+    ("drop", "view"): definitions.drop("view"),
+    ("comment", "on", "table"): definitions.comment("table"),
+    ("comment", "on", "column"): definitions.comment("column"),
+    ("comment", "on", "view"): definitions.comment("view"),
+    ("grant",): definitions.grant,
+    ("lock",): definitions.lock,
+    ("copy",): copy,
+}
+_QUERIES: Final = ("select", "with")
+_CHANGES: Final = ("insert", "update", "delete")
+
+
+def plan(text: str, parameters: Mapping[str, str]) -> Plan:
+    """Plan one statement.
+
+    Args:
+        text: The statement as the caller wrote it.
+        parameters: Values of `:name` placeholders; only queries and changes of rows have them.
+
+    Raises:
+        Refused: Redshift would not take it, or the stand-in does not know it.
+    """
+    tokens = tokenize(text)
+    first = tokens[0].word
+    if first in _QUERIES or tokens[0].text == "(":
+        return query(tokens, text, parameters)
+    if first in _CHANGES:
+        return change(tokens, text, parameters)
+    for words, handler in _FORMS.items():
+        cursor = Cursor(tokens)
+        if cursor.accept(*words):
+            return handler(cursor, text)
+    words_seen = " ".join(token.text for token in tokens[:2])
+    raise Refused(f"the sandbox does not know this statement: {words_seen} ...")
+
+
+def placeholders(text: str) -> set[str]:
+    """Give the names of a statement's placeholders; none when it cannot be read, which running it will tell."""
+    try:
+        return {token.text[1:] for token in tokenize(text) if token.kind == "param"}
+    except Refused:
+        return set()

@@ -1,0 +1,158 @@
+"""Run jobs on PostgreSQL, each in one transaction at REPEATABLE READ.
+
+Redshift's default is SNAPSHOT isolation: two transactions that change the same row collide, and nobody sees half of one.
+PostgreSQL's default would hide both.
+
+Source: Redshift Developer Guide, "Isolation levels in Amazon Redshift"; correct only as long as nothing runs before the
+first statement of a job, for a LOCK must come before the snapshot.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+from psycopg import IsolationLevel
+
+from sandbox.redshift.errors import Refused, error_text
+from sandbox.redshift.jobs import Job, Jobs, Part
+from sandbox.redshift.postgres import Postgres
+from sandbox.redshift.session import Plan, Session
+from sandbox.redshift.statements import plan
+
+WORKERS: Final = 16
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _Cancelled(Exception):
+    """The job was asked to stop."""
+
+
+class Workers:
+    """Threads that take jobs in the order of their arrival, each with a connection of its own.
+
+    Args:
+        postgres: The running server.
+        jobs: Where states are told.
+        s3: Gives the client for COPY; not called before the first COPY.
+    """
+
+    def __init__(self, postgres: Postgres, jobs: Jobs, s3: Callable[[], Any]) -> None:
+        self.postgres, self.jobs, self.s3 = postgres, jobs, s3
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name=f"redshift-{n}", daemon=True) for n in range(WORKERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Run a job some time soon."""
+        self._queue.put(job)
+
+    def stop(self) -> None:
+        """End all threads; what runs is cancelled and rolled back."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for job in self.jobs.newest_first():
+            if not job.done:
+                self.jobs.set(job, cancelled=True)
+        while any(thread.is_alive() for thread in self._threads):
+            for job in self.jobs.newest_first():
+                if job.interrupt is not None and not job.done:
+                    job.interrupt()
+            for thread in self._threads:
+                thread.join(0.01)
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        while (job := self._queue.get()) is not None:
+            self.jobs.set(job, status="PICKED")
+            if job.database != self.postgres.database:
+                self._fail(job, None, f'FATAL: database "{job.database}" does not exist')
+                continue
+            try:
+                if connection is None or connection.closed:
+                    connection = self.postgres.connect()
+                    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            except psycopg.OperationalError:
+                self._fail(job, None, "ERROR: the database does not answer")
+                continue
+            self._run(job, connection)
+        if connection is not None:
+            connection.close()
+
+    def _run(self, job: Job, connection: Connection) -> None:
+        self.jobs.set(job, status="STARTED", pid=connection.info.backend_pid, interrupt=partial(_interrupt, connection))
+        plans = [_planned(part.sql, job.parameters) for part in job.parts]
+        session = Session(connection, self.s3)
+        part: Part | None = None
+        try:
+            for part, planned in zip(job.parts, plans, strict=True):
+                self._check_cancelled(job)
+                self._run_part(part, planned, session)
+            part = None
+            if job.delay_s:
+                session.rows("select 1 from pg_catalog.pg_sleep($1)", [job.delay_s])
+            self._check_cancelled(job)
+            connection.commit()
+        except (psycopg.Error, Refused, _Cancelled) as error:
+            _roll_back(connection)
+            self._failed(job, part, error)
+        else:
+            self.jobs.set(job, status="FINISHED", interrupt=None)
+
+    def _run_part(self, part: Part, planned: Plan | Refused, session: Session) -> None:
+        part.status, part.began_at = "STARTED", self.jobs.now_s()
+        try:
+            if isinstance(planned, Refused):
+                raise planned
+            outcome = planned(session)
+        finally:
+            part.ended_at = self.jobs.now_s()
+        part.rows, part.result, part.status = outcome.rows, outcome.result, "FINISHED"
+
+    def _failed(self, job: Job, part: Part | None, error: psycopg.Error | Refused | _Cancelled) -> None:
+        if job.cancelled and isinstance(error, (_Cancelled, psycopg.errors.QueryCanceled)):
+            for other in job.parts:
+                other.status = "ABORTED" if other.status != "FINISHED" else other.status
+            self.jobs.set(job, status="ABORTED", interrupt=None)
+            return
+        assert not isinstance(error, _Cancelled), "only a cancelled job raises it"  # noqa: S101
+        self._fail(job, part, error_text(error))
+
+    def _fail(self, job: Job, part: Part | None, error: str) -> None:
+        for other in job.parts:
+            other.result = None  # rolled back
+            if other.status != "FINISHED":
+                other.status = "ABORTED"
+        if part is not None:
+            part.status, part.error = "FAILED", error
+        self.jobs.set(job, status="FAILED", error=error, interrupt=None)
+
+    @staticmethod
+    def _check_cancelled(job: Job) -> None:
+        if job.cancelled:
+            raise _Cancelled
+
+
+def _planned(sql: str, parameters: dict[str, str]) -> Plan | Refused:
+    """Plan a statement before the transaction begins; a refusal counts when its turn comes."""
+    try:
+        return plan(sql, parameters)
+    except Refused as refused:
+        return refused
+
+
+def _interrupt(connection: Connection) -> None:
+    try:
+        connection.cancel_safe(timeout=5)
+    except psycopg.Error:
+        return  # it ended meanwhile
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        connection.close()
