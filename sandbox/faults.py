@@ -30,7 +30,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._planned: list[Fault] = []
-        self._injected: dict[str, int] = {}
+        self.injected: dict[str, int] = {}
 
     def plan(self, fault: Fault) -> None:
         """Plan a fault behind those of the same operation that are planned already."""
@@ -51,7 +51,7 @@ class Faults:
             if fault.times <= 0:
                 self._planned.remove(fault)
             name = f"{operation}.{fault.fault}"
-            self._injected[name] = self._injected.get(name, 0) + 1
+            self.injected[name] = self.injected.get(name, 0) + 1
             return fault
 
     def clear(self) -> None:
@@ -62,4 +62,4 @@ class Faults:
     def report(self) -> dict[str, object]:
         """Tell how often each fault was injected, and what is still planned."""
         with self._lock:
-            return {"injected": dict(self._injected), "planned": [asdict(fault) for fault in self._planned]}
+            return {"injected": dict(self.injected), "planned": [asdict(fault) for fault in self._planned]}
