@@ -189,8 +189,10 @@ def _reads(described: dict[str, Any]) -> list[tuple[str, Text]]:
     for index, join in enumerate(described["joins"]):
         looked_up = f"looked up through {join['index']}" if join["index"] else "without an index"
         text = Text.assemble((join["table"], "bold"), " on ", " and ".join(join["on"]), (f"  {looked_up}", "dim"))
-        text.append("" if join["followed"] else ", not followed yet", "dim")
         rows.append(("joins" if index == 0 else "", text))
+    if any(not join["followed"] for join in described["joins"]):
+        late = "joined tables are not followed yet: a change of theirs reaches a row when its fact changes next"
+        rows.append(("", Text(late, "dim italic")))
     return rows
 
 
@@ -209,12 +211,14 @@ def _columns(described: dict[str, Any]) -> RenderableType:
 
 
 def _leaves(column: dict[str, Any]) -> Text:
-    protection, key = column["protection"], " key" if column["key"] else ""
+    protection = column["protection"]
     if column["looks_personal"]:
-        return Text(f"in the clear, looks personal{key}", "bold yellow")
+        return Text("in the clear, looks personal", "bold yellow")
     if protection and column["in_the_clear"]:
-        return Text(f"{protection}, and a part in the clear{key}", "green")
-    return Text(protection, "bold green") if protection else Text(f"in the clear{key}", "dim")
+        return Text(f"{protection}, and a part in the clear", "green")
+    if protection:
+        return Text(protection, "bold green")
+    return Text.assemble(("in the clear", "dim"), (", key" if column["key"] else "", "bold"))
 
 
 def _creates(described: dict[str, Any]) -> list[tuple[str, Text]]:

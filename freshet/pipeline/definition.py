@@ -205,10 +205,9 @@ def _note(kind: str, message: str, at: Path_, places: Mapping[Path_, Place], pro
 
 def _select(text: str, problems: Problems) -> Select:
     try:
-        return read_select(text)
+        return read_select(text, problems)
     except DefinitionError as error:
-        for each in getattr(error, "errors", (error,)):
-            problems.add(each.message, Place(each.file, each.line, each.column))
+        problems.add(error.message, Place(error.file, error.line, error.column))
         problems.raise_if_any()
         raise
 

@@ -98,6 +98,9 @@ def place_of(node: exp.Expr, text: str) -> Place:
         starts = [part.meta["start"] for part in around.walk() if "start" in part.meta]
         if starts:
             return place_at(min(starts), text)
+        word = re.match(r"\w+", around.sql())
+        if word and (found := place_of_word(word[0], text)).line:
+            return found
         around = around.parent
     return Place(SELECT_FILE)
 

@@ -105,14 +105,17 @@ class Select:
             yield from item.uses
 
 
-def read_select(text: str) -> Select:
+def read_select(text: str, problems: Problems) -> Select:
     """Read and check a SELECT as far as it can be checked without its database.
 
+    Args:
+        text: select.sql.
+        problems: Takes what leaves the language; the rest is read on.
+
     Raises:
-        DefinitionError: The statement leaves the language; DefinitionErrors for several mistakes.
+        DefinitionError: The text is no SELECT of a table.
     """
     tree = parse_select(text)
-    problems = Problems()
     _clauses(tree, text, problems)
     source = tree.args.get("from_")
     if source is None:
@@ -124,7 +127,6 @@ def read_select(text: str) -> Select:
     aliases[fact_alias] = fact_table
     joins = tuple(_join(join, aliases, text, problems) for join in tree.args.get("joins") or [])
     items = _items(tree, Expressions(text, aliases, problems), text, problems)
-    problems.raise_if_any()
     return Select(text, aliases, place_of(fact, text), joins, items)
 
 

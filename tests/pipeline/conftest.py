@@ -1,9 +1,8 @@
-"""A real MySQL with binlog, and one Spark session, for the tests of what a pipeline is."""
+"""A MySQL whose settings a test may change, and folders of pipelines."""
 
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,23 +10,9 @@ from pathlib import Path
 import mysql.connector as mysql_connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
-from pyspark.sql import SparkSession
-
-from freshet.pipeline.spark import SESSION_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """One session for all tests; whoever stops it stops it for everyone."""
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder.master("local[2]").appName("tests").config(map=SESSION_SETTINGS)
-    session = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2").getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
 
 
 @pytest.fixture(scope="session")

@@ -286,8 +286,9 @@ def test_a_protected_column_passes(tmp_path: Path, expression: str) -> None:
 
 def test_all_mistakes_of_a_pass_are_told_together(tmp_path: Path) -> None:
     """Someone who made three mistakes reads three messages, in the order of the lines."""
-    errors = refusal(tmp_path, "select o.id,\n  now() as a,\n  c.email as b,\n  o.price::int as c" + FROM)
-    assert [(e.file, e.line, e.column) for e in errors] == [("select.sql", 2, 3), ("select.sql", 4, 3)]
+    errors = refusal(tmp_path, "select o.id,\n  o.n + current_date as a,\n  c.email as b,\n  o.price::int as c" + FROM)
+    places = [(error.file, error.line, error.column) for error in errors]
+    assert places == [("select.sql", 2, 9), ("select.sql", 3, 3), ("select.sql", 4, 3)]
 
 
 YAMLS = [
