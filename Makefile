@@ -1,5 +1,4 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares what is missing first.
-MAKEFLAGS += --no-print-directory
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java_home)"
 .PHONY: help setup demo test check soak bench clean
 .DEFAULT_GOAL := help

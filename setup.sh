@@ -64,12 +64,17 @@ apt_install() {
         stop "missing: $*. Run: sudo apt-get update && sudo $command"
     fi
     say "installing $* with apt-get"
+    log=$(mktemp)
     # shellcheck disable=SC2086  # words, on purpose
     {
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update &&
             $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
                 install -y --no-install-recommends "$@"
-    } </dev/null >&2 || stop "apt-get could not install $*. Try: apt-get update && $command"
+    } </dev/null >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        stop "apt-get could not install $*. Try: apt-get update && $command"
+    }
+    rm -f "$log"
 }
 
 # Installs what is missing, in the words of this system's packager.
@@ -124,4 +129,4 @@ quiet=--quiet
 printf '%s\n' "$java_home" >.venv/java_home
 pwd >.venv/place
 printf '%s\n' "$wanted" >"$STAMP"
-say "ready after $(($(date +%s) - started)) s: $(.venv/bin/python --version), Java 17 in $java_home, $(mariadbd --version | sed 's/.*Ver /MariaDB /; s/ .*for.*//')"
+say "ready after $(($(date +%s) - started)) s: $(.venv/bin/python --version), Java 17 in $java_home, $(mariadbd --version | sed 's/.*Ver \([0-9.]*\).*/MariaDB \1/')"
