@@ -5,25 +5,15 @@ import shutil
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-
-import boto3
-from botocore.config import Config
 
 from freshet.errors import FreshetError
 from freshet.logs import write_json_lines
-from freshet.pipeline.build import load_pipeline
-from freshet.pipeline.connection import connect, read_mysql_settings
-from freshet.pipeline.ddl import target_ddl
-from freshet.pipeline.protection import read_token_key
-from freshet.pipeline.spark import register_functions
-from freshet.redshift.data_api import Warehouse
-from freshet.redshift.ledger import Ledger
 from streaming_job.arguments import Arguments, parse
-from streaming_job.job import Job
+from streaming_job.connect import connect_job
 from streaming_job.lock_file import held
 from streaming_job.session import open_session
-from streaming_job.start import describe_stream
 from streaming_job.stopping import Stopping
 
 log = logging.getLogger("streaming_job")
@@ -50,30 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Arguments) -> None:
-    """Connect everything, then work."""
+    """Open Spark, connect, work, and close."""
     stopping = Stopping()
-    aws = boto3.Session()
-    config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=30)
-    once = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
-    secrets = aws.client("secretsmanager", config=config)
-    mysql = read_mysql_settings(secrets, arguments.source_secret)
-    tokens = read_token_key(secrets, arguments.token_secret)
     spark = open_session(arguments.spark_master, arguments.work_folder)
     try:
         stopping.on_signals(spark.sparkContext.cancelAllJobs)
-        with connect(mysql, arguments.source_database) as connection:
-            pipeline = load_pipeline(arguments.pipeline_folder, connection, arguments.source_database, spark)
-        register_functions(spark, tokens)
-        warehouse = Warehouse(
-            aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database
-        )
-        ledger = Ledger(warehouse, pipeline, arguments.copy_role)
-        ledger.create(target_ddl(pipeline))
-        kinesis = aws.client("kinesis", config=config)
-        stream = describe_stream(kinesis, arguments.stream)
-        Job(
-            spark, pipeline, ledger, mysql, kinesis, aws.client("s3", config=config), stream, arguments, stopping
-        ).work()
+        with closing(connect_job(arguments, spark, stopping)) as job:
+            job.work()
     finally:
         spark.stop()
 

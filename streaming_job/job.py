@@ -55,6 +55,11 @@ class Job:
     _iterators: dict[str, tuple[str, float]] = field(default_factory=dict)
     _pinned: list[DataFrame] = field(default_factory=list)
 
+    def close(self) -> None:
+        """Close the connections."""
+        for client in (self.kinesis, self.s3, self.ledger.warehouse.client):
+            client.close()
+
     def work(self) -> None:
         """Run until asked to stop, or until idle when that was asked for.
 
@@ -149,7 +154,7 @@ class Job:
     def _unpin(self) -> None:
         """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""
         for frame in self._pinned:
-            frame._jdf.queryExecution().toRdd().unpersist(False)
+            frame._jdf.queryExecution().analyzed().rdd().unpersist(False)
         self._pinned.clear()
 
     def _failed(self, error: Exception, failures: int) -> None:

@@ -21,6 +21,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     yield place
     os.environ.clear()
     os.environ.update(before)
+    place.close()
     control.stop(state)
 
 

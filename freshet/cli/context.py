@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,7 @@ class Place:
 
     state: Path
     endpoints: dict[str, Any]
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def environment(self) -> dict[str, str]:
@@ -56,7 +57,17 @@ class Place:
         return control.environment(self.endpoints)
 
     def client(self, service: str) -> Any:
-        """Give a boto3 client."""
+        """Give the boto3 client of a service."""
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def close(self) -> None:
+        """Close the clients' connections."""
+        while self._clients:
+            self._clients.popitem()[1].close()
+
+    def _new_client(self, service: str) -> Any:
         environment = self.environment
         url = self.endpoints["redshift" if service == "redshift-data" else "aws"]["endpoint_url"]
         return boto3.Session().client(
@@ -105,6 +116,21 @@ def running_place() -> Place:
         if status.get("running"):
             return Place(folder, status)
     raise EnvironmentFault(f"no sandbox is running under {home().name}/: start one with `freshet sandbox up`")
+
+
+def start_sandbox(state: Path, **how: Any) -> Place:
+    """Start the sandbox of a folder; see `sandbox.control.start`.
+
+    Raises:
+        EnvironmentFault: This machine lacks a program, or a part did not start.
+    """
+    from sandbox import control  # noqa: PLC0415 - not in the wheel
+    from sandbox.errors import SandboxError  # noqa: PLC0415
+
+    try:
+        return Place(state, control.start(state, **how))
+    except SandboxError as error:
+        raise EnvironmentFault(str(error)) from None
 
 
 def announce(place: Place, json_output: bool) -> None:

@@ -1,13 +1,11 @@
 """`freshet sandbox`: stand-ins for MySQL, DMS, Kinesis, S3, Secrets Manager and Redshift on this machine."""
 
-import shutil
 from typing import Any
 
 import typer
 from rich.table import Table
 
-from freshet.cli.context import JSON_OPTION, last_line, out, sandbox_folder
-from freshet.errors import EnvironmentFault
+from freshet.cli.context import JSON_OPTION, last_line, out, sandbox_folder, start_sandbox
 
 sandbox = typer.Typer(
     help="Run stand-ins for AWS and MySQL on this machine; state lives under .freshet/.\n\nExample: freshet sandbox up",
@@ -23,15 +21,8 @@ def up(
 
     Example: freshet sandbox up
     """
-    from sandbox import control  # noqa: PLC0415 - not in the wheel
-
-    if not shutil.which("mariadbd") and not shutil.which("mysqld"):
-        raise EnvironmentFault(
-            "MariaDB is missing: run `make setup`, or `apt-get install mariadb-server` (macOS: brew install mariadb)"
-        )
-    show(
-        control.start(sandbox_folder(), database=database, on_progress=None if json_output else out.print), json_output
-    )
+    place = start_sandbox(sandbox_folder(), database=database, on_progress=None if json_output else out.print)
+    show({"running": True, **place.endpoints}, json_output)
 
 
 @sandbox.command()

@@ -25,7 +25,7 @@ STEPS: Final = (
     ("step", "varchar(36) not null", "Random id; NOT NULL is what fails a step that follows another head"),
     ("follows", "varchar(36) not null", "The head that this step followed"),
     ("kind", "varchar(16) not null", "start or batch"),
-    ("run", "varchar(64) not null", "The job's run"),
+    ("run", "varchar(64) not null", "Run of the job"),
     ("started_at", "timestamp", "When the batch began to read, UTC"),
     ("committed_at", "timestamp", "When the transaction began, UTC"),
     ("received", "bigint not null", "Records read: merged + superseded + propagated + ignored + quarantined"),
@@ -90,6 +90,11 @@ class ControlTables:
     def quarantine(self) -> str:
         """One row a record set aside: its position and the reason, never its body."""
         return self._name("quarantine")
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every control table."""
+        return (self.lock, self.state, self.steps, self.positions, self.quarantine)
 
     def create(self) -> list[str]:
         """Give the statements that make what is missing."""

@@ -68,24 +68,35 @@ class Ledger:
         Raises:
             InputError: The target is there with other columns, or the pipeline's ledger keeps another target.
         """
-        self._check_target()
+        if self._check_target() and self._has_control_tables():
+            self._check_kept()
+            return
         self._create_readers()
         statements = [*self.tables.create(), *target_ddl, *self.tables.describe()]
         for start in range(0, len(statements), STATEMENTS_MAX):
             self.warehouse.run(statements[start : start + STATEMENTS_MAX])
         self.warehouse.run(self.tables.first_state(str(uuid.uuid4())))
-        kept = self.warehouse.query(f"select target from {self.tables.state}")
-        if [row["target"] for row in kept] != [self.pipeline.target]:
-            raise InputError(
-                f"the ledger of pipeline {self.pipeline.name} keeps {kept[0]['target'] if kept else 'nothing'}, but its "
-                f"definition says target {self.pipeline.target}: give the pipeline's folder another name"
-            )
-        states = self.warehouse.query(
-            f"select table_name from svv_tables where table_schema = '{SCHEMA}' and table_name like '%_state'"
-        )
-        self.warehouse.run([freshness_view([row["table_name"] for row in states]), *self._reader_grants()])
+        self._check_kept()
+        states = [table for table in self._own_tables() if table.endswith("_state")]
+        self.warehouse.run([freshness_view(states), *self._reader_grants()])
 
-    def _check_target(self) -> None:
+    def _own_tables(self) -> list[str]:
+        rows = self.warehouse.query(f"select table_name from svv_tables where table_schema = '{SCHEMA}'")
+        return [str(row["table_name"]) for row in rows]
+
+    def _has_control_tables(self) -> bool:
+        return {name.removeprefix(f"{SCHEMA}.") for name in self.tables.all} <= set(self._own_tables())
+
+    def _check_kept(self) -> None:
+        kept = self.warehouse.query(f"select target from {self.tables.state}")
+        if kept and kept[0]["target"] != self.pipeline.target:
+            raise InputError(
+                f"the ledger of pipeline {self.pipeline.name} keeps {kept[0]['target']}, but its definition says target "
+                f"{self.pipeline.target}: give the pipeline's folder another name"
+            )
+
+    def _check_target(self) -> bool:
+        """Say whether the target is there."""
         columns = self.warehouse.query(
             "select column_name, data_type, character_maximum_length, numeric_precision, numeric_scale from svv_columns "
             "where table_schema = :schema and table_name = :table",
@@ -97,6 +108,7 @@ class Ledger:
                 f"pipeline {self.pipeline.name}: its target is there already and does not fit: {'; '.join(differences)}. "
                 "Nothing was changed: name another target, or drop the table"
             )
+        return bool(existing)
 
     def _create_readers(self) -> None:
         if not self.pipeline.readers:

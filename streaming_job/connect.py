@@ -1,0 +1,47 @@
+"""Connect everything that a job needs: secrets, MySQL, the pipeline, Redshift, the stream."""
+
+from contextlib import closing
+
+import boto3
+from botocore.config import Config
+from pyspark.sql import SparkSession
+
+from freshet.pipeline.build import load_pipeline
+from freshet.pipeline.connection import connect, read_mysql_settings
+from freshet.pipeline.ddl import target_ddl
+from freshet.pipeline.protection import read_token_key
+from freshet.pipeline.spark import register_functions
+from freshet.redshift.data_api import Warehouse
+from freshet.redshift.ledger import Ledger
+from streaming_job.arguments import Arguments
+from streaming_job.job import Job
+from streaming_job.start import describe_stream
+from streaming_job.stopping import Stopping
+
+
+def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -> Job:
+    """Make a job that is ready to work; the target and the control tables are made where they are missing.
+
+    Args:
+        arguments: The command line.
+        spark: From `open_session`.
+        stopping: Says when to stop.
+
+    Raises:
+        InputError: The pipeline's folder is wrong, or its target does not fit.
+        EnvironmentFault: A secret, a server or a stream is not there.
+    """
+    aws = boto3.Session()
+    config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=30)
+    once = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    with closing(aws.client("secretsmanager", config=config)) as secrets:
+        mysql = read_mysql_settings(secrets, arguments.source_secret)
+        register_functions(spark, read_token_key(secrets, arguments.token_secret))
+    with connect(mysql, arguments.source_database) as connection:
+        pipeline = load_pipeline(arguments.pipeline_folder, connection, arguments.source_database, spark)
+    warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
+    ledger = Ledger(warehouse, pipeline, arguments.copy_role)
+    ledger.create(target_ddl(pipeline))
+    kinesis = aws.client("kinesis", config=config)
+    stream = describe_stream(kinesis, arguments.stream)
+    return Job(spark, pipeline, ledger, mysql, kinesis, aws.client("s3", config=config), stream, arguments, stopping)

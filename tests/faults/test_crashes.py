@@ -1,0 +1,49 @@
+"""A crash at any point loses nothing, doubles nothing, and needs no hands but a start."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from freshet.cli.context import ROOT
+from tests.river import River
+
+POINTS = ("after_reading", "after_staging", "after_submitting", "after_committing")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_job_killed_with_minus_nine_loses_and_doubles_nothing(own_stream: River, point: str) -> None:
+    """The next start goes on from the ledger, whatever the dead job had done or not done."""
+    own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 41)])
+    own_stream.put(*[own_stream.sale(ticket, 6) for ticket in range(1, 11)], key="1")
+    command = own_stream.command(("-m", "tests.faults.dying_job", point))
+    died = subprocess.run(command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
+    own_stream.put(*[own_stream.sale(ticket, 7) for ticket in range(41, 51)])
+    own_stream.drain()
+    customers = {ticket: 6 if ticket < 11 else 5 if ticket < 41 else 7 for ticket in range(1, 51)}
+    assert list(customers.items()) == [(row[0], row[8]) for row in own_stream.actual()]
+    ledger = own_stream.ledger()
+    assert (ledger["received"], ledger["merged"], ledger["superseded"]) == (60, 50, 10)
+
+
+def test_a_killed_job_leaves_no_process_behind(own_stream: River) -> None:
+    """Spark's JVM and workers notice that the driver is gone."""
+    own_stream.put(own_stream.sale(1, 5))
+    command = own_stream.command(("-m", "tests.faults.dying_job", "after_staging"))
+    died = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert died.wait(120) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _alive(died.pid):
+        time.sleep(0.1)
+    assert not _alive(died.pid)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""Two jobs of one pipeline: the second refuses to start; with --take-over the first ends and writes nothing more."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from freshet.cli.context import ROOT
+from tests.river import River
+
+
+def start(river: River, lock: Path, **arguments: object) -> "subprocess.Popen[str]":
+    command = river.command(lock_file=lock, until_idle=False, **arguments)
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def heard(job: "subprocess.Popen[str]", event: str) -> bool:
+    assert job.stderr
+    for line in job.stderr:
+        if line.startswith("{") and json.loads(line)["event"] == event:
+            return True
+    return False
+
+
+def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream: River, tmp_path: Path) -> None:
+    """The lock file keeps accidents out; the ledger decides when it is meant."""
+    lock = tmp_path / "job.lock"
+    first = start(own_stream, lock)
+    assert heard(first, "started")
+    second = start(own_stream, lock)
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "--take-over" in said
+    third = start(own_stream, lock, take_over=True)
+    assert heard(third, "started")
+    own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 21)])
+    _, last_words = first.communicate(timeout=60)
+    assert first.returncode == 1
+    assert "StaleBatch" in last_words
+    deadline = time.monotonic() + 60
+    while len(own_stream.actual()) < 20 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    third.terminate()
+    _, last_words = third.communicate(timeout=60)
+    assert third.returncode == 0, last_words
+    assert "Traceback" not in last_words
+    assert len(own_stream.actual()) == 20
+    assert own_stream.ledger()["merged"] == 20
+    runs = own_stream.warehouse_rows(f"select distinct run from freshet.{own_stream.name}_steps where kind = 'batch'")
+    assert len(runs) == 1
