@@ -5,4 +5,4 @@ select
     sum(ticket_price)               as revenue
 from public.sport_event_activity
 group by coalesce(sport_type, 'unknown')
-order by revenue desc, sport;
+order by revenue desc nulls last, sport;
