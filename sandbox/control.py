@@ -79,8 +79,11 @@ def _one_at_a_time(place: State) -> Iterator[None]:
 
 
 def _start(place: State, tied: bool, options: list[str], on_progress: Callable[[str], None] | None) -> dict[str, Any]:
+    if before := _started.pop(place.root, None):
+        _let_go(before)
+        before.wait()
     _end_leftovers(place)
-    for file in (place.status, place.endpoints, *place.stopped.iterdir()):
+    for file in (place.status, *place.stopped.iterdir()):
         file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "sandbox.supervisor", "--state", str(place.root)]
     with (place.logs / "supervisor.log").open("ab") as log:

@@ -38,7 +38,8 @@ class Service:
 def services(state: State, connection: dict[str, Any], shards: int) -> list[Service]:
     """List the parts, in the order in which they start; they stop in the reverse order."""
     folder = ("--state", str(state.root))
-    aws_port = free_port(_kept_port(state.aws))
+    known = read_json(state.endpoints) or {}
+    aws_port = free_port(_kept_port(known.get("aws")))
     parts = [
         Service("mysql", "MySQL", ("sandbox.mysql", *folder), lambda _pid: mysql.ready(connection)),
         Service(
@@ -50,7 +51,7 @@ def services(state: State, connection: dict[str, Any], shards: int) -> list[Serv
         Service("dms", "DMS", ("sandbox.dms", *folder), lambda pid: _written_by(state.dms, pid), ("mysql", "aws")),
     ]
     if Path(__file__).with_name("redshift").joinpath("__main__.py").exists():
-        port = str(free_port(_kept_port(state.redshift)))
+        port = str(free_port(_kept_port(known.get("redshift"))))
         where = ("--s3-endpoint", f"http://127.0.0.1:{aws_port}", "--port", port)
         redshift = ("sandbox.redshift", *folder, *where)
         parts.insert(2, Service("redshift", "Redshift", redshift, lambda pid: _written_by(state.redshift, pid)))
@@ -72,8 +73,9 @@ def endpoints(state: State) -> dict[str, Any]:
     }
 
 
-def _kept_port(file: Path) -> int:
-    return urlsplit((read_json(file) or {}).get("endpoint_url", "")).port or 0
+def _kept_port(endpoint: dict[str, Any] | None) -> int:
+    """Give the port of the time before, so that addresses stay the same over `down` and `up`."""
+    return urlsplit((endpoint or {}).get("endpoint_url") or "").port or 0
 
 
 def _written_by(file: Path, pid: int) -> bool:

@@ -1,0 +1,101 @@
+"""What the tests of DMS need: a running sandbox, and a look into its stream."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+
+from sandbox import control, mysql
+from sandbox.state import State, read_json
+
+PATIENCE_S = 30.0
+
+
+class Sent(NamedTuple):
+    """One record of the stream."""
+
+    shard: str
+    key: str
+    message: dict[str, Any]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = self.message["metadata"]
+        return metadata
+
+
+class Box:
+    """A running sandbox."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.endpoints = control.start(state, tied=True)
+        environment = control.environment(self.endpoints)
+        self.kinesis = boto3.client(
+            "kinesis",
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name=environment["AWS_REGION"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        self.read: list[Sent] = []
+        self._places: dict[str, str] = {}
+
+    def connect(self) -> Any:
+        return mysql.connect(self.endpoints["mysql"], database="sports", autocommit=True)
+
+    def sql(self, *statements: str) -> None:
+        with self.connect() as link, link.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def drain(self) -> None:
+        """Wait until DMS has delivered what is committed by now."""
+        until, wanted = time.monotonic() + PATIENCE_S, control.binlog_position(self.state)
+        while control.dms_position(self.state) < wanted:
+            assert time.monotonic() < until, (State(self.state).logs / "dms.log").read_text()
+            time.sleep(0.01)
+
+    def sent(self, table: str, schema: str = "sports") -> list[Sent]:
+        """Give the records of one table, in the order of each shard, once DMS has delivered all."""
+        self.drain()
+        stream = self.endpoints["stream"]
+        for shard in self.kinesis.list_shards(StreamName=stream)["Shards"]:
+            self._read(stream, shard["ShardId"])
+        named = (schema, table)
+        return [sent for sent in self.read if named == (sent.metadata["schema-name"], sent.metadata["table-name"])]
+
+    def changes(self, table: str) -> list[Sent]:
+        """Give the data records of one table that are no `load`."""
+        data = [sent for sent in self.sent(table) if sent.metadata["record-type"] == "data"]
+        return [sent for sent in data if sent.metadata["operation"] != "load"]
+
+    def _read(self, stream: str, shard: str) -> None:
+        place = self._places.get(shard)
+        if place is None:
+            place = self.kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[
+                "ShardIterator"
+            ]
+        while True:
+            try:
+                page = self.kinesis.get_records(ShardIterator=place)
+            except self.kinesis.exceptions.ProvisionedThroughputExceededException:
+                time.sleep(0.2)
+                continue
+            place = self._places[shard] = page["NextShardIterator"]
+            self.read += [Sent(shard, r["PartitionKey"], json.loads(r["Data"])) for r in page["Records"]]
+            if not page["MillisBehindLatest"]:
+                return
+
+    def kill(self, name: str) -> None:
+        """Kill a service and wait until the supervisor has started it again."""
+        before = control.status(self.state)["services"][name]
+        os.kill(before["pid"], 9)
+        until = time.monotonic() + PATIENCE_S
+        while (read_json(State(self.state).status) or {})["services"][name]["restarts"] == before["restarts"]:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        control.start_service(self.state, name)
