@@ -138,11 +138,11 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
 
 
 class Watch(threading.Thread):
-    """Samples the job's process group: CPU seconds of all its processes, and the peak of their resident memory together."""
+    """Samples the job's session: CPU seconds of all its processes, and the peak of their resident memory together."""
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, session: int) -> None:
         super().__init__(daemon=True)
-        self.group, self.done = group, threading.Event()
+        self.session, self.done = session, threading.Event()
         self.peak_mb = 0.0
         self._cpu: dict[int, float] = {}
 
@@ -161,7 +161,7 @@ class Watch(threading.Thread):
                     fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
                 except (FileNotFoundError, ProcessLookupError):
                     continue
-                if int(fields[2]) == self.group:
+                if int(fields[3]) == self.session:
                     self._cpu[int(entry.name)] = (int(fields[11]) + int(fields[12])) / ticks
                     resident += int(fields[21]) * page / 1e6
             self.peak_mb = max(self.peak_mb, resident)

@@ -15,7 +15,17 @@ CARRIED = ("_freshet_version", "_freshet_records", "_freshet_shard", "_freshet_s
 
 
 def denormalize(
-    spark: SparkSession, pipeline: Pipeline, newest: DataFrame, dimensions: Mapping[str, DataFrame]
+    spark: SparkSession, pipeline: Pipeline, newest: DataFrame, dimensions: Mapping[str, DataFrame], small: bool
 ) -> DataFrame:
-    """Run the SELECT; see `freshet.pipeline.evaluate.select_rows` for what comes out beside the outputs."""
+    """Run the SELECT; see `freshet.pipeline.evaluate.select_rows` for what comes out beside the outputs.
+
+    Args:
+        spark: The session.
+        pipeline: The pipeline.
+        newest: The newest changes.
+        dimensions: The rows they need.
+        small: Everything is in one part already: a plain join is quicker than sending the dimensions around.
+    """
+    if not small:
+        dimensions = {alias: frame.hint("broadcast") for alias, frame in dimensions.items()}
     return select_rows(spark, pipeline, newest, dimensions, CARRIED)

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW_MAX: Final = 8
 IDLE_ROUNDS: Final = 2
+SMALL_BATCH: Final = 2_000  # records that one task handles sooner than a shuffle is set up
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Job:
                     remembered.positions[marker.shard], self.kinesis, self.stream, started_at, self.pipeline.name
                 )
         staged = None
-        if any(marker.records - marker.control - marker.other_tables - marker.deletes for marker in markers):
+        if any(marker.changes or marker.set_aside for marker in markers):
             staged = self._rows(pinned, markers, step_id, clock)
         step = batch_step(self.run, remembered, markers, staged, started_at, self.stream.retention, step_id)
         if step is not None:
@@ -138,18 +139,22 @@ class Job:
         return pinned, markers
 
     def _rows(self, pinned: DataFrame, markers: list[Marker], step_id: str, clock: Clock) -> Staged | None:
-        tasks = self.spark.sparkContext.defaultParallelism
-        with clock.step("newest"):
-            newest = newest_per_key(pinned, self.pipeline.key_columns).localCheckpoint(eager=True)
-            self._pinned.append(newest)
-        with clock.step("lookup"):
-            read_at = max(marker.iterator_at for marker in markers)
-            dimensions = look_up(self.pipeline, newest, self.mysql, read_at, tasks)
-            self._pinned += dimensions.values()
+        changes = sum(marker.changes for marker in markers)
+        tasks = 1 if changes <= SMALL_BATCH else self.spark.sparkContext.defaultParallelism
+        rows = None
+        if changes:
+            with clock.step("newest"):
+                newest = newest_per_key(pinned, self.pipeline.key_columns, tasks).localCheckpoint(eager=True)
+                self._pinned.append(newest)
+            with clock.step("lookup"):
+                read_at = max(marker.iterator_at for marker in markers)
+                dimensions = look_up(self.pipeline, newest, self.mysql, read_at, tasks)
+                self._pinned += dimensions.values()
+            rows = denormalize(self.spark, self.pipeline, newest, dimensions, small=tasks == 1)
         with clock.step("stage"):
-            rows = denormalize(self.spark, self.pipeline, newest, dimensions)
+            aside = pinned if any(marker.set_aside for marker in markers) else None
             prefix = "/".join((self.arguments.staging_prefix, self.pipeline.name, self.run, step_id))
-            return stage(self.pipeline, rows, pinned, Place(self.arguments.staging_bucket, prefix), self.s3)
+            return stage(self.pipeline, rows, aside, Place(self.arguments.staging_bucket, prefix), self.s3)
 
     def _unpin(self) -> None:
         """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""

@@ -85,6 +85,7 @@ class Marker:
     other_tables: int = 0
     deletes: int = 0
     keys_moved: int = 0
+    set_aside: int = 0
     closed: bool = False
     tip_at: float | None = None
     behind_ms: int = 0
@@ -96,6 +97,7 @@ class Marker:
     committed_at: str = ""
     without_transaction: int = 0
     renumbered: str | None = None
+    changes: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,13 @@ def _shard(
             marker.bytes += len(record["Data"])
             outcome = read(record["Data"])
             if isinstance(outcome, Change):
+                marker.changes += 1
                 _follow_numbering(marker, outcome)
                 marker.keys_moved += outcome.key_moved
                 place = (marker.shard, record["SequenceNumber"])
                 rows.append((*outcome.values, ROW, outcome.version, *place, None, None, None))
             elif isinstance(outcome, SetAside):
+                marker.set_aside += 1
                 nothing: tuple[Value, ...] = (None,) * len(columns)
                 place = (marker.shard, record["SequenceNumber"])
                 rows.append((*nothing, QUARANTINE, None, *place, outcome.reason, outcome.column, None))

@@ -8,14 +8,16 @@ import os
 import sys
 from pathlib import Path
 
-from freshet.pipeline.spark import SESSION_SETTINGS
 from pyspark.sql import SparkSession
+
+from freshet.pipeline.spark import SESSION_SETTINGS
 
 SETTINGS = {
     "spark.app.name": "freshet",
     "spark.ui.enabled": "false",
     "spark.log.level": "OFF",
     "spark.io.encryption.enabled": "true",  # shuffle and spill files hold customers' values
+    "spark.python.daemon.module": "streaming_job.worker_daemon",
     "spark.speculation": "false",  # a second copy of a task would stage its rows twice
     "spark.sql.adaptive.enabled": "false",  # a batch is too small to learn from its first half
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",

@@ -10,6 +10,7 @@ Gives:  files in S3, their manifest, and how many rows and bytes it names.
 Source: Redshift Developer Guide, "COPY from columnar data formats", "Using a manifest to specify data files".
 """
 
+import functools
 import io
 import json
 import uuid
@@ -60,13 +61,13 @@ class Staged:
     bytes: int
 
 
-def stage(pipeline: Pipeline, rows: DataFrame, batch: DataFrame, place: Place, s3: Any) -> Staged | None:
+def stage(pipeline: Pipeline, rows: DataFrame | None, aside: DataFrame | None, place: Place, s3: Any) -> Staged | None:
     """Write a batch's rows for COPY.
 
     Args:
         pipeline: The pipeline.
-        rows: From `denormalize`.
-        batch: The pinned batch, for the records set aside when they were read.
+        rows: From `denormalize`; None when no record became a row.
+        aside: The pinned batch, when records were set aside as they were read.
         place: Where to write.
         s3: The driver's boto3 client, for the manifest.
 
@@ -75,14 +76,6 @@ def stage(pipeline: Pipeline, rows: DataFrame, batch: DataFrame, place: Place, s
     """
     outputs = pipeline.outputs
     staged = pa.unify_schemas([pa.schema([pa.field(output.name, output.arrow) for output in outputs]), OURS])
-    aside = batch.where(f"_freshet_kind = {QUARANTINE}").select(
-        *[F.lit(None).cast(output.spark).alias(output.name) for output in outputs],
-        F.lit(None).cast("string").alias("_freshet_version"),
-        F.lit(1).alias("_freshet_records"),
-        "_freshet_shard",
-        "_freshet_sequence",
-        F.concat_ws(":", F.coalesce("_freshet_column", F.lit("")), "_freshet_reason").alias(UNFIT),
-    )
     keys = pipeline.keys
 
     def work(batches: Batches) -> Batches:
@@ -92,9 +85,11 @@ def stage(pipeline: Pipeline, rows: DataFrame, batch: DataFrame, place: Place, s
             url, size = _write(s3_client, checked, place)
             yield pa.RecordBatch.from_pydict({"object": [url], "bytes": [size], "rows": [checked.num_rows]})
 
-    written = (
-        rows.unionByName(aside).mapInArrow(guarded("stage", work), "object string, bytes long, rows long").collect()
-    )
+    parts = [part for part in (rows, _set_aside(pipeline, aside) if aside is not None else None) if part is not None]
+    if not parts:
+        return None
+    every = functools.reduce(DataFrame.unionByName, parts)
+    written = every.mapInArrow(guarded("stage", work), "object string, bytes long, rows long").collect()
     if not written:
         return None
     manifest = {
@@ -108,6 +103,17 @@ def stage(pipeline: Pipeline, rows: DataFrame, batch: DataFrame, place: Place, s
     objects = (key, *[row["object"] for row in written])
     rows_written, bytes_written = sum(row["rows"] for row in written), sum(row["bytes"] for row in written)
     return Staged(f"s3://{place.bucket}/{key}", objects, rows_written, bytes_written)
+
+
+def _set_aside(pipeline: Pipeline, batch: DataFrame) -> DataFrame:
+    return batch.where(f"_freshet_kind = {QUARANTINE}").select(
+        *[F.lit(None).cast(output.spark).alias(output.name) for output in pipeline.outputs],
+        F.lit(None).cast("string").alias("_freshet_version"),
+        F.lit(1).alias("_freshet_records"),
+        "_freshet_shard",
+        "_freshet_sequence",
+        F.concat_ws(":", F.coalesce("_freshet_column", F.lit("")), "_freshet_reason").alias(UNFIT),
+    )
 
 
 def drop(s3: Any, bucket: str, staged: Staged) -> None:

@@ -27,7 +27,7 @@ def dimension_rows(pipeline: Pipeline, facts: DataFrame, mysql: MySQLSettings, t
         pipeline: The pipeline.
         facts: Rows of the fact, pinned.
         mysql: Where the source is.
-        tasks: At most so many connections at once.
+        tasks: At most so many connections at once; one needs no shuffle, which is quicker for a few rows.
 
     Returns:
         Alias to pinned rows, at most one a key; a key that the source does not have has no row.
@@ -60,7 +60,7 @@ def select_rows(
     """
     facts.createOrReplaceTempView(pipeline.fact.alias)
     for alias, frame in dimensions.items():
-        frame.hint("broadcast").createOrReplaceTempView(alias)
+        frame.createOrReplaceTempView(alias)
     unfit = [f"{quote(dimension.alias)}.{UNFIT}" for dimension in pipeline.dimensions]
     first_unfit = f"coalesce({', '.join([*unfit, 'cast(null as string)'])}) as {UNFIT}"
     return spark.sql(pipeline.select_sql(carried, [first_unfit]))
@@ -80,7 +80,8 @@ def _rows(
             yield from rows_by_key(mysql_connection(mysql), database, dimension, columns, sorted(wanted))
 
     # Partitioned by key, each key is asked for by one task only.
-    keys = _keys(pipeline, dimension, frames).repartition(tasks, *columns)
+    keys = _keys(pipeline, dimension, frames)
+    keys = keys.coalesce(1) if tasks == 1 else keys.repartition(tasks, *columns)
     return keys.mapInArrow(guarded("lookup", work), spark_schema(rows_schema(dimension))).localCheckpoint(eager=True)
 
 

@@ -54,10 +54,11 @@ TEXTS = [
     "(",
     "x" * 65_535,
 ]
+ENDS = ["-5877641-06-23", "+5881580-07-11", "-290308-12-21 19:59:05.224192", "+294247-01-10 04:00:54.775807"]
 DATES = [date(1, 1, 1), date(9999, 12, 31), date(1970, 1, 1), date(2024, 2, 29)]
 TIMES = [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999), datetime(2024, 2, 29, 1)]  # noqa: DTZ001
 ROWS = [
-    *[(s, s2, 0, 0, 0, *[None] * 9) for s in TEXTS for s2 in TEXTS[:12]],
+    *[(s, s2, 0, 0, 0, *[None] * 9) for s in TEXTS + ENDS for s2 in TEXTS[:12]],
     *[
         (None, "a", i, h, b, Decimal(d), Decimal(d2), Decimal(m), f, *[None] * 5)
         for i, h, b, d, d2, m, f in [
@@ -134,8 +135,17 @@ CALLS = {
     "minute": ["minute(v.t)"],
     "last_day": ["last_day(v.y)"],
     "datediff": ["datediff(v.y, v.y2)"],
-    "trunc": ["trunc(v.y, 'week')", "trunc(v.t, 'year')"],
-    "date_trunc": ["date_trunc('week', v.t)", "date_trunc('second', v.y)"],
+    "trunc": [
+        "trunc(v.y, 'week')",
+        "trunc(v.t, 'year')",
+        "trunc(v.y - 2147483647, 'quarter')",
+        *[f"trunc(try_cast(v.s as date), '{unit}')" for unit in ("year", "quarter", "month", "week")],
+    ],
+    "date_trunc": [
+        "date_trunc('second', v.y)",
+        "date_trunc('week', v.t)",
+        *[f"date_trunc('{unit}', try_cast(v.s as timestamp))" for unit in ("year", "quarter", "week", "day", "minute")],
+    ],
     "tokenize": ["tokenize(v.s)", "tokenize(lower(v.s))"],
     "mask_digits": ["mask_digits(v.s)"],
 }

@@ -22,9 +22,14 @@ AGAIN = change(7, "new", 6, "1000")
 MARKER = (None, None, 2, None, "shard-0", None, None, None, "{}")
 
 
-@pytest.mark.parametrize("arrived", list(permutations([OLD, NEW, OTHER, AGAIN, MARKER]))[::17])
-def test_arrival_order_and_copies_are_irrelevant(spark: SparkSession, arrived: tuple[tuple[object, ...], ...]) -> None:
+@pytest.mark.parametrize("arrived", list(permutations([OLD, NEW, OTHER, AGAIN, MARKER]))[::29])
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_arrival_order_and_copies_are_irrelevant(
+    spark: SparkSession, arrived: tuple[tuple[object, ...], ...], tasks: int
+) -> None:
     """A replayed, doubled or shuffled batch keeps the same rows; a re-sent change does not look newer than a later one."""
-    newest = newest_per_key(spark.createDataFrame(list(arrived), SCHEMA), ["id"])
-    kept = sorted((row["id"], row["note"], row["_freshet_sequence"], row["_freshet_records"]) for row in newest.collect())
+    newest = newest_per_key(spark.createDataFrame(list(arrived), SCHEMA), ["id"], tasks)
+    kept = sorted(
+        (row["id"], row["note"], row["_freshet_sequence"], row["_freshet_records"]) for row in newest.collect()
+    )
     assert [(7, "new", "1000", 3), (8, "other", "101", 1)] == kept
