@@ -126,6 +126,8 @@ quiet=--quiet
 # shellcheck disable=SC2086  # nothing, or one word
 .venv/bin/python -m pip install $quiet --disable-pip-version-check --no-input -c constraints.txt -e ".[$EXTRAS]" \
     </dev/null >&2 || stop 'pip could not install the packages; its message is above'
+# The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same.
+pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
 printf '%s\n' "$java_home" >.venv/java_home
 pwd >.venv/place
 printf '%s\n' "$wanted" >"$STAMP"
