@@ -29,6 +29,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # one that comes while starting waits for its turn
     state = State(wanted.state)
     state.make()
+    state.redshift.unlink(missing_ok=True)  # of one that was killed
     redshift = Redshift(state.root / "redshift", wanted.s3_endpoint, wanted.port, wanted.database, wanted.workgroup)
     try:
         redshift.start()

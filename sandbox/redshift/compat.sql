@@ -136,17 +136,21 @@ create or replace aggregate listagg(text, text)
 create or replace function nvl2(tested anyelement, present anycompatible, absent anycompatible) returns anycompatible
     language sql immutable as 'select case when $1 is not null then $2 else $3 end';
 do $$
+declare
+    tested text;
 begin
-    for arguments in 3 .. 12 loop
-        execute format(
-            'create or replace function redshift_compat.decode(%s) returns anycompatible language sql immutable as %L',
-            (select string_agg(case when place = 1 then 'anyelement' when place = arguments and place % 2 = 0
-                    then 'anycompatible' when place % 2 = 0 then 'anyelement' else 'anycompatible' end, ', ' order by place)
-                from generate_series(1, arguments) as place),
-            'select case ' || (select string_agg(format('when $1 = $%s or ($1 is null and $%s is null) then $%s',
-                    place, place, place + 1), ' ' order by place)
-                from generate_series(2, arguments - 1, 2) as place)
-                || case when arguments % 2 = 0 then format(' else $%s', arguments) else '' end || ' end');
+    foreach tested in array array['integer', 'bigint', 'numeric', 'float8', 'text', 'date', 'timestamp', 'boolean'] loop
+        for arguments in 3 .. 12 loop
+            execute format(
+                'create or replace function redshift_compat.decode(%s) returns anycompatible language sql immutable as %L',
+                (select string_agg(case when place = 1 or place % 2 = 0 and place < arguments then tested
+                        else 'anycompatible' end, ', ' order by place)
+                    from generate_series(1, arguments) as place),
+                'select case ' || (select string_agg(format('when $1 = $%s or ($1 is null and $%s is null) then $%s',
+                        place, place, place + 1), ' ' order by place)
+                    from generate_series(2, arguments - 1, 2) as place)
+                    || case when arguments % 2 = 0 then format(' else $%s', arguments) else '' end || ' end');
+        end loop;
     end loop;
 end $$;
 

@@ -58,9 +58,7 @@ def create_table(cursor: Cursor, *, temporary: bool) -> Plan:
     cursor.listed(lambda: _item(cursor, table))
     _attributes(cursor, table)
     cursor.end()
-    for name in table.key:
-        if name not in table.columns:
-            raise Refused(f'column "{name}" named in key does not exist')
+    _known(table, table.key, "key")
     return lambda session: _make(session, table)
 
 
@@ -186,11 +184,11 @@ def _distribute(table: _Table, style: str, column: str) -> None:
     table.style, table.distkey = style or table.style, column or table.distkey
 
 
-def _known(table: _Table, names: list[str]) -> list[str]:
+def _known(table: _Table, names: list[str], where: str = "DISTKEY or SORTKEY") -> list[str]:
     liked = any(line.startswith("like ") for line in table.lines)
     for name in names:
         if name not in table.columns and not liked:
-            raise Refused(f'column "{name}" named in DISTKEY or SORTKEY does not exist')
+            raise Refused(f'column "{name}" named in {where} does not exist')
     return names
 
 
@@ -213,6 +211,9 @@ def _make(session: Session, table: _Table) -> Outcome:
     kind = "temporary table" if table.temporary else "table"
     ending = " on commit drop" if table.temporary else ""  # the session of a statement ends with it
     session.run(f"create {kind} {name} ({', '.join(lines)}){ending}")
-    if table.key and sum(table.columns[column].size for column in table.key) <= _INDEXED_BYTES_MAX:
+    if (
+        table.key
+        and sum(table.columns[column].size for column in table.key if column in table.columns) <= _INDEXED_BYTES_MAX
+    ):
         session.run(f"create index on {name} ({keys})")
     return Outcome()

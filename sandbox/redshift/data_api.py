@@ -144,7 +144,7 @@ class DataApi:
                 "Query does not have result. Please check query status with DescribeStatement.", str(request["Id"])
             )
         start = request.get("NextToken", "0")
-        if not str(start).isdigit() or int(start) > len(result.records):
+        if not str(start).isdigit() or int(start) > result.rows:
             raise invalid("Invalid NextToken")
         return result.page(int(start))
 

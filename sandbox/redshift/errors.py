@@ -59,6 +59,8 @@ def error_text(error: psycopg.Error | Refused) -> str:
 def _as_redshift(error: psycopg.Error) -> str:
     said = error.diag
     message = said.message_primary or type(error).__name__
+    if isinstance(error, pg.DataError):
+        message = re.sub(r': ".*"', "", message)  # a value
     match error:
         case pg.SerializationFailure():
             return (

@@ -77,7 +77,8 @@ class Jobs:
         self.now_s = now_s
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self._active: set[str] = set()
+        self._tokens: dict[str, tuple[str, float]] = {}  # in the order of their first use, as the jobs are
 
     def add(self, job: Job, token: str | None) -> tuple[Job, bool]:
         """Keep a job, unless its token was used: then give the job of that token.
@@ -92,12 +93,13 @@ class Jobs:
             self._forget()
             if token is not None and token in self._tokens:
                 return self._jobs[self._tokens[token][0]], False
-            if sum(not known.done for known in self._jobs.values()) >= ACTIVE_MAX:
+            if len(self._active) >= ACTIVE_MAX:
                 raise ApiError(
                     "ActiveStatementsExceededException", f"Active statements exceeded the allowed quota ({ACTIVE_MAX})."
                 )
             job.created_at = job.updated_at = self.now_s()
             self._jobs[job.id] = job
+            self._active.add(job.id)
             if token is not None:
                 self._tokens[token] = (job.id, job.created_at)
             return job, True
@@ -136,7 +138,17 @@ class Jobs:
             for name, value in values.items():
                 setattr(job, name, value)
             job.updated_at = self.now_s()
+            if job.done:
+                self._active.discard(job.id)
             self._changed.notify_all()
+
+    def pick(self, job: Job) -> bool:
+        """Take a job that waited; False when it was cancelled meanwhile."""
+        with self._changed:
+            if job.done:
+                return False
+            self.set(job, status="PICKED")
+            return True
 
     def cancel(self, job: Job) -> None:
         """Ask a job to stop, again and again until it has: a word between two of its statements is lost.
@@ -144,9 +156,11 @@ class Jobs:
         Raises:
             ApiError: It is done.
         """
-        if job.done:
-            raise invalid(f"Could not cancel a query that is already in {job.status} state")
-        self.set(job, cancelled=True)
+        with self._changed:
+            if job.done:
+                raise invalid(f"Could not cancel a query that is already in {job.status} state")
+            waits = job.status == "SUBMITTED"
+            self.set(job, cancelled=True, **({"status": "ABORTED"} if waits else {}))
         while not job.done:
             interrupt = job.interrupt
             if interrupt is not None:
@@ -156,7 +170,7 @@ class Jobs:
     def _forget(self) -> None:
         """Drop what is too old; called with the lock held."""
         now = self.now_s()
-        for token in [token for token, (_, at) in self._tokens.items() if now - at > TOKEN_KEPT_S]:
-            del self._tokens[token]
-        for job_id in [job.id for job in self._jobs.values() if job.done and now - job.updated_at > KEPT_S]:
-            del self._jobs[job_id]
+        while self._tokens and now - next(iter(self._tokens.values()))[1] > TOKEN_KEPT_S:
+            del self._tokens[next(iter(self._tokens))]
+        while self._jobs and (first := next(iter(self._jobs.values()))).done and now - first.updated_at > KEPT_S:
+            del self._jobs[first.id]

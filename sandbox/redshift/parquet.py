@@ -64,9 +64,21 @@ def as_csv(url: str, body: bytes, columns: list[Column]) -> list[bytes]:
     """
     try:
         file = pq.ParquetFile(io.BytesIO(body), coerce_int96_timestamp_unit="us")
-        found = [file.schema.column(number) for number in range(len(file.schema))]
+        _check_schema(url, columns, [file.schema.column(number) for number in range(len(file.schema))])
+        return [_part(url, columns, batch) for batch in file.iter_batches(batch_size=_ROWS_PER_PART)]
     except pa.ArrowException:
-        raise Refused(f"Spectrum Scan Error: {url} is not a Parquet file") from None
+        raise Refused(f"Spectrum Scan Error: {url} is not a Parquet file, or a broken one") from None
+
+
+def _part(url: str, columns: list[Column], batch: pa.RecordBatch) -> bytes:
+    values = [_checked(url, column, values) for column, values in zip(columns, batch.columns, strict=True)]
+    table = pa.Table.from_arrays(values, names=[str(number) for number in range(len(values))])
+    part = io.BytesIO()
+    pa_csv.write_csv(table, part, pa_csv.WriteOptions(include_header=False))
+    return part.getvalue()
+
+
+def _check_schema(url: str, columns: list[Column], found: list[Any]) -> None:
     if len(found) != len(columns):
         raise Refused(
             "Spectrum Scan Error: Unmatched number of columns between table and file. "
@@ -74,19 +86,12 @@ def as_csv(url: str, body: bytes, columns: list[Column]) -> list[bytes]:
         )
     for column, stored in zip(columns, found, strict=True):
         _check_type(url, column, stored)
-    parts = []
-    for batch in file.iter_batches(batch_size=_ROWS_PER_PART):
-        values = [_checked(url, column, values) for column, values in zip(columns, batch.columns, strict=True)]
-        part = io.BytesIO()
-        table = pa.Table.from_arrays(values, names=[str(number) for number in range(len(values))])
-        pa_csv.write_csv(table, part, pa_csv.WriteOptions(include_header=False))
-        parts.append(part.getvalue())
-    return parts
 
 
 def _check_type(url: str, column: Column, stored: Any) -> None:
     logical = json.loads(stored.logical_type.to_json())
-    if stored.max_repetition_level or not _MATCHES[column.type](column, stored.physical_type, logical):
+    is_nested = stored.max_repetition_level > 0 or stored.path != stored.name
+    if is_nested or not _MATCHES.get(column.type, _never)(column, stored.physical_type, logical):
         raise _mismatch(url, column, stored, "")
     if logical["Type"] == "Timestamp" and stored.converted_type == "NONE":
         hint = (
@@ -129,6 +134,10 @@ def _decimal(column: Column, _stored: str, logical: dict[str, Any]) -> bool:
     return logical["Type"] == "Decimal" and (logical["precision"], logical["scale"]) == column.digits
 
 
+def _never(_column: Column, _stored: str, _logical: dict[str, Any]) -> bool:
+    return False
+
+
 def _timestamp(_column: Column, stored: str, logical: dict[str, Any]) -> bool:
     return stored == "INT96" or (stored == "INT64" and logical["Type"] == "Timestamp")
 
@@ -145,7 +154,6 @@ _MATCHES: Final[dict[str, Callable[[Column, str, dict[str, Any]], bool]]] = {
     "character varying": _text,
     "character": _text,
     "timestamp without time zone": _timestamp,
-    "timestamp with time zone": lambda _column, _stored, _logical: False,
 }
 
 

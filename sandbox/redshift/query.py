@@ -78,10 +78,9 @@ def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) ->
         Refused: Redshift does not take it.
     """
     _judged(tokens, text)
-    words = list(tokens)
     if tokens[0].word == "delete" and tokens[1].word != "from":  # `delete t`, which PostgreSQL does not take
-        words.insert(1, Token("word", "from", tokens[0].end + 1))
-    return _plan(words, parameters)
+        return _plan(tokens[1:], parameters, before="delete from ")
+    return _plan(tokens, parameters)
 
 
 def check_expression(tokens: Sequence[Token]) -> None:
@@ -94,9 +93,9 @@ def check_expression(tokens: Sequence[Token]) -> None:
     _judged(tokens, f"select {text}")
 
 
-def _plan(tokens: Sequence[Token], parameters: Mapping[str, str]) -> Plan:
+def _plan(tokens: Sequence[Token], parameters: Mapping[str, str], before: str = "") -> Plan:
     sql, values = rewrite(tokens, parameters)
-    return lambda session: session.run(sql, values)
+    return lambda session: session.run(before + sql, values)
 
 
 def _judged(tokens: Sequence[Token], text: str) -> exp.Expr:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import RawCursor
+from psycopg.pq.abc import PGresult
 
 Field = dict[str, Any]
 # PostgreSQL's type numbers, which are fixed.
@@ -37,25 +38,44 @@ _NAMES: Final = {
 }
 _DIGITS: Final = {16: (1, 0), 20: (19, 0), 21: (5, 0), 23: (10, 0), 700: (8, 8), 701: (17, 17), 1082: (13, 0)}
 ROWS_PER_PAGE: Final = 1000
+_MEASURED_ROWS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True)
 class Result:
-    """A result set: metadata, rows, and its size in bytes."""
+    """A result set, kept as PostgreSQL sent it: results stay for a day."""
 
-    columns: list[dict[str, Any]]
-    records: list[list[Field]]
-    size: int
+    given: PGresult
+
+    @property
+    def rows(self) -> int:
+        """Rows in it."""
+        return self.given.ntuples
+
+    @property
+    def size(self) -> int:
+        """Bytes in it; -1 (not known) for a long one."""
+        if self.rows > _MEASURED_ROWS_MAX:
+            return -1
+        fields = range(self.given.nfields)
+        return sum(len(self.given.get_value(row, field) or b"") for row in range(self.rows) for field in fields)
 
     def page(self, start: int) -> dict[str, Any]:
         """Give the answer of GetStatementResult from a row on, with the token of the next page if there is one."""
-        end = start + ROWS_PER_PAGE
+        given, end = self.given, min(start + ROWS_PER_PAGE, self.rows)
+        readers = [_reader(given.ftype(column)) for column in range(given.nfields)]
         answer: dict[str, Any] = {
-            "ColumnMetadata": self.columns,
-            "Records": self.records[start:end],
-            "TotalNumRows": len(self.records),
+            "ColumnMetadata": [
+                _metadata((given.fname(column) or b"").decode(), given.ftype(column), given.fmod(column))
+                for column in range(given.nfields)
+            ],
+            "Records": [
+                [_field(given.get_value(row, column), read) for column, read in enumerate(readers)]
+                for row in range(start, end)
+            ],
+            "TotalNumRows": self.rows,
         }
-        if end < len(self.records):
+        if end < self.rows:
             answer["NextToken"] = str(end)
         return answer
 
@@ -64,20 +84,11 @@ def read_result(cursor: RawCursor[Any]) -> Result:
     """Read what the last statement of a cursor gave."""
     given = cursor.pgresult
     assert given is not None, "the statement gives rows"  # noqa: S101 - the caller asked for its description
-    readers = [_reader(given.ftype(column)) for column in range(given.nfields)]
-    records, size = [], 0
-    for row in range(given.ntuples):
-        record = []
-        for column, read in enumerate(readers):
-            value = given.get_value(row, column)
-            size += len(value or b"")
-            record.append({"isNull": True} if value is None else read(value))
-        records.append(record)
-    columns = [
-        _metadata((given.fname(column) or b"").decode(), given.ftype(column), given.fmod(column))
-        for column in range(given.nfields)
-    ]
-    return Result(columns, records, size)
+    return Result(given)
+
+
+def _field(value: bytes | None, read: Callable[[bytes], Field]) -> Field:
+    return {"isNull": True} if value is None else read(value)
 
 
 def _reader(oid: int) -> Callable[[bytes], Field]:

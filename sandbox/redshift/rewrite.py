@@ -34,6 +34,7 @@ def rewrite(tokens: Sequence[Token], parameters: Mapping[str, str]) -> tuple[str
     names: list[str] = []
     words = [_one(tokens, place, parameters, names) for place in range(len(tokens))]
     _listagg(tokens, words)
+    _extract(tokens, words)
     text = []
     for place, token in enumerate(tokens):
         apart = place == 0 or tokens[place - 1].end < token.start
@@ -87,6 +88,14 @@ def _listagg(tokens: Sequence[Token], words: list[str]) -> None:
         words[end] = " "
         words[end + 1] = words[end + 2] = words[end + 3] = " "
         words[order_end] = ")"
+
+
+def _extract(tokens: Sequence[Token], words: list[str]) -> None:
+    """EXTRACT gives whole numbers, and PostgreSQL's gives decimals."""
+    for place, token in enumerate(tokens[:-1]):
+        if token.word == "extract" and tokens[place + 1].text == "(":
+            words[place] = "trunc(extract"
+            words[closing(tokens, place + 1)] += ")::bigint"
 
 
 def closing(tokens: Sequence[Token], opening: int) -> int:

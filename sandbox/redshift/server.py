@@ -9,6 +9,7 @@ Source: AWS JSON 1.1 protocol (X-Amz-Target, `__type` in errors).
 import json
 import socket
 import threading
+import time
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,12 +167,13 @@ class _Server(ThreadingHTTPServer):
     def operate(self, operation: str, body: bytes) -> _Answer:
         """Answer one call of the Data API, with its fault if one is planned."""
         fault = self.faults.take(operation)
+        delay_s = fault.value if fault is not None and fault.fault == "delay_s" else 0.0
+        if not operation.endswith("ExecuteStatement"):
+            time.sleep(delay_s)  # what submits nothing is itself slow
         if fault is not None and fault.fault == "throttle":
             return _Answer(400, body_of(ApiError("ThrottlingException", "Rate exceeded")))
         try:
-            answer = self.api.answer(
-                operation, _request(body), fault.value if fault and fault.fault == "delay_s" else 0.0
-            )
+            answer = self.api.answer(operation, _request(body), delay_s)
         except ApiError as error:
             return _Answer(error.status, body_of(error))
         return _Answer(200, answer, lost=fault is not None and fault.fault == "lose_response")

@@ -67,7 +67,8 @@ class Workers:
     def _work(self) -> None:
         connection: Connection | None = None
         while (job := self._queue.get()) is not None:
-            self.jobs.set(job, status="PICKED")
+            if not self.jobs.pick(job):
+                continue
             if job.database != self.postgres.database:
                 self._fail(job, None, f'FATAL: database "{job.database}" does not exist')
                 continue
@@ -75,6 +76,7 @@ class Workers:
                 if connection is None or connection.closed:
                     connection = self.postgres.connect()
                     connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                    connection.prepare_threshold = None  # temporary tables of one name differ from job to job
             except psycopg.OperationalError:
                 self._fail(job, None, "ERROR: the database does not answer")
                 continue
@@ -101,6 +103,10 @@ class Workers:
             self._failed(job, part, error)
         else:
             self.jobs.set(job, status="FINISHED", interrupt=None)
+        finally:
+            if not job.done:  # a fault of ours, which goes on to end this thread
+                connection.close()
+                self._fail(job, part, "ERROR: the sandbox itself failed, see its output")
 
     def _run_part(self, part: Part, planned: Plan | Refused, session: Session) -> None:
         part.status, part.began_at = "STARTED", self.jobs.now_s()
