@@ -125,14 +125,19 @@ def _check_conversions(node: Any, item: Item, casts: Any, problems: Problems) ->
         _check_conversions(child, item, casts, problems)
 
 
+_SAFE_CASTS = {("TIMESTAMP_NTZ", "DATE"), ("STRING", "BINARY")}  # beside Spark's own list
+
+
 def _cannot_throw(cast: Any, casts: Any) -> bool:
-    start, end = cast.child().dataType(), cast.dataType()
-    if casts.canUpCast(start, end) or (start.sql(), end.sql()) in (("TIMESTAMP_NTZ", "DATE"), ("STRING", "BINARY")):
+    start, end, child = cast.child().dataType(), cast.dataType(), cast.child().getClass().getSimpleName()
+    if start.sql() == "DATE" and end.sql().startswith("TIMESTAMP"):
+        return child in ("AttributeReference", "Literal")  # a computed date may lie millions of years away
+    if casts.canUpCast(start, end) or (start.sql(), end.sql()) in _SAFE_CASTS:
         return True
     if start.sql().startswith("DECIMAL") and end.sql() == "DOUBLE":
         return True
-    # A constant number meets no value: Spark has chosen the type that holds it.
-    return bool(cast.child().getClass().getSimpleName() == "Literal" and start.sql() != "STRING")
+    # Spark sizes the decimal by the constant.
+    return child == "Literal" and start.sql() in ("INT", "BIGINT") and end.sql().startswith("DECIMAL")
 
 
 def _with_type(output: Output, spark: str, item: Item, types: Types, problems: Problems) -> Output:

@@ -118,9 +118,23 @@ _ALLOWED = [
     Function("minute", 1, 1),
     Function("last_day", 1, 1),
     Function("datediff", 2, 2),
-    Function("trunc", 2, 2, {1: _one_of(*_DATE_UNITS)}),
-    # date_trunc answers with an instant, whose text depends on a time zone; all of Freshet's times have none.
-    Function("date_trunc", 2, 2, {0: _one_of(*_TIME_UNITS)}, "try_cast(date_trunc({0}, {1}) as timestamp_ntz)"),
+    # Both throw near the ends of Spark's calendar, far outside of MySQL's and Redshift's: there they give NULL. date_trunc
+    # answers with an instant, whose text depends on a time zone; all of Freshet's times have none.
+    Function(
+        "trunc",
+        2,
+        2,
+        {1: _one_of(*_DATE_UNITS)},
+        "if(try_cast({0} as date) between date'0001-01-01' and date'9999-12-31', trunc({0}, {1}), null)",
+    ),
+    Function(
+        "date_trunc",
+        2,
+        2,
+        {0: _one_of(*_TIME_UNITS)},
+        "if(try_cast({1} as date) between date'0001-01-01' and date'9999-12-31',"
+        " try_cast(date_trunc({0}, {1}) as timestamp_ntz), null)",
+    ),
     # personal data
     Function(TOKENIZE, 1, 1),
     Function(MASK_DIGITS, 1, 1),
