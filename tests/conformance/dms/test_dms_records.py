@@ -213,3 +213,25 @@ def test_a_table_that_changes_its_shape(box: Box) -> None:
     )
     rows = sorted((s.message["data"] for s in box.changes("shape")), key=lambda row: row["id"])
     assert rows == [{"id": 1}, {"id": 2, "more": 8}]
+
+
+def test_statements_that_are_transactions_of_their_own(box: Box) -> None:
+    """CREATE ... SELECT, a table without transactions and XA have ids and records as others have (our reading)."""
+    box.sql(
+        "create table made as select 1 as id union select 2",
+        "create table simple (id int primary key) engine=aria",
+        "insert into simple values (1), (2)",
+        "create table agreed (id int primary key)",
+        "xa start 'x'",
+        "insert into agreed values (1)",
+        "xa end 'x'",
+        "xa prepare 'x'",
+        "xa commit 'x'",
+        "insert into agreed values (2)",
+    )
+    numbers = {
+        table: [s.metadata["transaction-record-id"] for s in box.changes(table)]
+        for table in ("made", "simple", "agreed")
+    }
+    assert numbers == {"made": [1, 2], "simple": [1, 2], "agreed": [1, 1]}
+    assert control.dms_position(box.state) == control.binlog_position(box.state)

@@ -1,0 +1,98 @@
+"""A DMS task does what its file says, in DMS's own words.
+
+Documents: DMS user guide, "Kinesis settings", "Selection rules and actions", "Object mapping".
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.dms import settings
+from sandbox.dms.errors import TaskError
+from sandbox.dms.records import Writer
+from sandbox.dms.tables import Table
+from sandbox.dms.values import hexadecimal, integer
+
+TABLE = Table("shop", "sale", (), ((0, "id"), (1, "note"), (2, "more")), ((0, "id"),), "primary-key")
+PLACE = {"transaction-id": 7, "commit-timestamp": "2024-01-01T00:00:00.000000Z", "stream-position": "binlog.000001:4"}
+
+
+def task(kinesis: dict[str, Any] | None = None, rules: list[dict[str, Any]] | None = None) -> settings.Settings:
+    written = json.loads(settings.DEFAULT_FILE.read_text())
+    written["KinesisSettings"] |= kinesis or {}
+    written["TableMappings"]["rules"] += rules or []
+    return settings.parse(written)
+
+
+def written(kinesis: dict[str, Any] | None = None) -> tuple[str, str]:
+    writer = Writer(task(kinesis), "TASK")
+    (record,) = writer.changes(TABLE, "insert", [[1, "", None]], PLACE, 1)
+    return record
+
+
+def test_the_default_task_has_what_the_product_demands() -> None:
+    """One line a record, transaction details, NULLs, a before image of the key, the primary key as partition key."""
+    default = task()
+    assert default.full_load
+    assert default.transaction_details
+    assert default.null_and_empty
+    assert default.before_image == "before-image"
+    assert default.partition_key_type("any", "table") == "primary-key"
+
+
+def test_null_and_empty_are_dropped_unless_asked_for() -> None:
+    """DMS's default loses what a NULL says (IncludeNullAndEmpty)."""
+    assert json.loads(written({"IncludeNullAndEmpty": False})[0])["data"] == {"id": 1}
+    assert json.loads(written()[0])["data"] == {"id": 1, "note": "", "more": None}
+
+
+def test_without_details_only_the_transaction_id_is_there() -> None:
+    """IncludeTransactionDetails adds the rest; the id is always there (record samples)."""
+    metadata = json.loads(written({"IncludeTransactionDetails": False})[0])["metadata"]
+    assert [name for name in metadata if "transaction" in name or "commit" in name] == ["transaction-id"]
+
+
+def test_the_format_is_one_line_or_many() -> None:
+    """MessageFormat json is indented by tabs."""
+    assert "\n" not in written()[0]
+    assert written({"MessageFormat": "json"})[0].startswith('{\n\t"data"')
+
+
+def test_the_partition_key_may_leave_out_the_table() -> None:
+    """PartitionIncludeSchemaTable."""
+    assert (written()[1], written({"PartitionIncludeSchemaTable": False})[1]) == ("shop.sale.1", "1")
+
+
+def test_numbers_and_bytes() -> None:
+    """UseLargeIntegerValue keeps 18 digits; NoHexPrefix drops the 0x."""
+    exact, lossy = task(), task({"UseLargeIntegerValue": False, "NoHexPrefix": True})
+    assert [integer(10**18 - 1, exact), integer(10**18, exact)] == [10**18 - 1, str(10**18)]
+    assert isinstance(integer(10**17, lossy), float)
+    assert (hexadecimal(b"\xab", exact), hexadecimal(b"\xab", lossy)) == ("0xab", "ab")
+
+
+def test_selection_rules_include_and_exclude() -> None:
+    """% stands for any text; an exclude wins; the system's schemas are never selected."""
+
+    def rule(action: str, schema: str, table: str) -> dict[str, Any]:
+        locator = {"schema-name": schema, "table-name": table}
+        return {"rule-type": "selection", "rule-action": action, "object-locator": locator}
+
+    chosen = settings.parse(
+        {"TableMappings": {"rules": [rule("include", "shop", "sale%"), rule("exclude", "%", "sale_old%")]}}
+    )
+    selected = [("shop", "sale"), ("shop", "sale_2024")]
+    others = [("shop", "sale_old_1"), ("shop", "x_sale"), ("shop2", "sale"), ("mysql", "user")]
+    assert [True] * 2 + [False] * 4 == [chosen.selects(*table) for table in selected + others]
+    assert not task().selects("mysql", "user")
+
+
+@pytest.mark.parametrize("text", ["{}", "no json", '{"TableMappings": {"rules": [{}]}}'])
+def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
+    """The error names the file."""
+    file = tmp_path / "task.json"
+    file.write_text(text)
+    with pytest.raises(TaskError, match=r"task\.json"):
+        settings.load(file)
