@@ -4,6 +4,7 @@ Documents: DMS user guide, "At-least-once delivery", "Checkpoints"; Kinesis API 
 """
 
 import json
+import time
 import urllib.request
 from typing import Any
 
@@ -12,6 +13,7 @@ from sandbox.state import State, read_json
 from tests.conformance.dms.box import Box, Sent
 
 ROWS = 2000
+ON_ITS_WAY_S = 1.0
 
 
 def fault(box: Box, **fault: object) -> None:
@@ -48,13 +50,21 @@ def check(sent: list[Sent]) -> None:
 
 
 def test_a_killed_task_sends_again_and_loses_nothing(box: Box) -> None:
-    """kill -9 in the middle of a backlog: the saved position is the start of a transaction."""
-    fault(box, operation="PutRecords", fault="delay_s", value=0.3, times=2)
+    """kill -9 while a put is on its way, and in a backlog: the saved position is the start of a transaction."""
+    before = injected(box, "PutRecords.delay_s")
+    fault(box, operation="PutRecords", fault="delay_s", value=ON_ITS_WAY_S)
+    box.sql("create table first (id int primary key, n int default 1)", "insert into first (id) values (1), (2)")
+    while injected(box, "PutRecords.delay_s") == before:
+        time.sleep(0.01)
+    control.stop_service(box.state, "dms", kill=True)
     fill(box, "killed")
+    time.sleep(ON_ITS_WAY_S)
+    control.start_service(box.state, "dms")
     box.kill("dms")
-    sent = box.changes("killed")
-    check(sent)
-    assert len(sent) > 2 * ROWS, "the task was killed when nothing was on its way"
+    check(box.changes("killed"))
+    sent = [(s.metadata["transaction-id"], s.metadata["transaction-record-id"]) for s in box.changes("first")]
+    assert len(set(sent)) == 2
+    assert len(sent) == 4, "the task was killed when nothing was on its way"
 
 
 def test_failed_entries_are_put_again_in_the_order_of_their_key(box: Box) -> None:
