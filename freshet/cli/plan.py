@@ -187,11 +187,11 @@ def _reads(described: dict[str, Any]) -> list[tuple[str, Text]]:
         )
     ]
     for index, join in enumerate(described["joins"]):
-        looked_up = f"looked up through {join['index']}" if join["index"] else "without an index"
+        looked_up = f"by {join['index']}" if join["index"] else "without an index"
         text = Text.assemble((join["table"], "bold"), " on ", " and ".join(join["on"]), (f"  {looked_up}", "dim"))
         rows.append(("joins" if index == 0 else "", text))
     if any(not join["followed"] for join in described["joins"]):
-        late = "joined tables are not followed yet: a change of theirs reaches a row when its fact changes next"
+        late = "not followed yet: a change of theirs shows when the fact's row changes next"
         rows.append(("", Text(late, "dim italic")))
     return rows
 
@@ -204,7 +204,7 @@ def _columns(described: dict[str, Any]) -> RenderableType:
         table.add_row(
             Text(column["name"], "bold" if column["key"] else ""),
             Text(column["type"]),
-            Text(", ".join(column["from"]) or "a constant"),
+            Text(", ".join(column["uses"]) or "a constant"),
             _leaves(column),
         )
     return Padding(table, (0, 0, 1, 0))
@@ -213,12 +213,12 @@ def _columns(described: dict[str, Any]) -> RenderableType:
 def _leaves(column: dict[str, Any]) -> Text:
     protection = column["protection"]
     if column["looks_personal"]:
-        return Text("in the clear, looks personal", "bold yellow")
+        return Text("clear, looks personal", "bold yellow")
     if protection and column["in_the_clear"]:
-        return Text(f"{protection}, and a part in the clear", "green")
+        return Text(f"{protection}, a part clear", "green")
     if protection:
         return Text(protection, "bold green")
-    return Text.assemble(("in the clear", "dim"), (", key" if column["key"] else "", "bold"))
+    return Text.assemble(("clear", "dim"), (", key" if column["key"] else "", "bold"))
 
 
 def _creates(described: dict[str, Any]) -> list[tuple[str, Text]]:

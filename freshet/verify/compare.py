@@ -63,13 +63,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Everything that a comparison needs."""
+    """Everything that a comparison needs; between two rounds `pause_s` seconds pass, in which a batch may arrive."""
 
     spark: SparkSession
     pipeline: Pipeline
     mysql: MySQLSettings
     warehouse: Warehouse
     rows_per_range: int = 20_000
+    pause_s: float = 3.0
 
     def compare(self, on_progress: Callable[[int], None] = lambda _: None) -> Comparison:
         """Compare the whole table; keys that differ are compared again, up to three times.
@@ -86,7 +87,7 @@ class Verifier:
                 found.differences += list(self._differences(expected, actual))
                 on_progress(found.rows)
             while found.differences and found.rounds < ROUNDS_MAX:
-                time.sleep(max(2.0, min(self.pipeline.freshness_s, 30.0)))
+                time.sleep(self.pause_s)
                 found.rounds += 1
                 found.differences = self._again(connection, [difference.key for difference in found.differences])
         self._allow_deletes(found)
@@ -103,6 +104,10 @@ class Verifier:
 
     def _last_key(self, batch: pa.RecordBatch) -> Key:
         return tuple(batch.column(name)[-1].as_py() for name in self.pipeline.key_columns)
+
+    def _key(self, row: Row) -> Key:
+        values = (row[name] for name in self.pipeline.keys)
+        return tuple(int(value) if isinstance(value, Decimal) and value == int(value) else value for value in values)
 
     def _again(self, connection: Any, keys: Sequence[Key]) -> list[Difference]:
         still: list[Difference] = []
@@ -126,7 +131,7 @@ class Verifier:
         rows = select_rows(self.spark, self.pipeline, frame, dimensions, ["_freshet_unfit_fact"]).toArrow().to_pylist()
         for row in rows:
             row[UNFIT] = row.pop("_freshet_unfit_fact") or row[UNFIT]
-        return {tuple(row[key] for key in self.pipeline.keys): row for row in rows}
+        return {self._key(row): row for row in rows}
 
     def _target_range(self, after: Key | None, last: Key | None) -> dict[Key, Row]:
         conditions = ["1 = 1"]
@@ -153,7 +158,7 @@ class Verifier:
         found: dict[Key, Row] = {}
         for row in self.warehouse.query(sql, dict(parameters)):
             typed = {output.name: from_warehouse(output, row[output.name]) for output in self.pipeline.outputs}
-            key = tuple(typed[name] for name in self.pipeline.keys)
+            key = self._key(typed)
             if key in found:
                 typed[DOUBLED] = True
             found[key] = typed
