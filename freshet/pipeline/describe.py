@@ -82,6 +82,7 @@ def _column(item: Item, pipeline: Pipeline) -> dict[str, Any]:
         "type": output.redshift,
         "spark": output.spark,
         "from": list(output.sources),
+        "uses": list(dict.fromkeys(f"{use.alias}.{use.column}" for use in item.uses)),
         "comment": output.comment,
         "key": output.name in pipeline.keys,
         "protection": output.protection,

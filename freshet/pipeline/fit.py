@@ -157,6 +157,11 @@ def _check_fact(definition: Definition, source: SourceSchema, types: Types, prob
         problems.add(f"keys must be exactly the primary key of {fact.name}: write keys: [{keys}]{also}", place)
     for use in uses:
         _check_exact(fact, use, types[use.alias, use.column], "a key", problems)
+        if fact.columns[use.column].tells_blanks_apart:
+            problems.add(
+                f"{fact.name}.{use.column} tells 'a' from 'a ', and Redshift does not: give it the collation utf8mb4_bin",
+                use.place,
+            )
     for key in fact.foreign_keys:
         if key.changes_rows:
             problems.add(

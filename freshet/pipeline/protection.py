@@ -12,6 +12,7 @@ import binascii
 import hmac
 import json
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,16 @@ def key_of(token: TokenKey) -> bytes:
     """
     key = _keys.get(token)
     if key is None:
-        client = boto3.client("secretsmanager", region_name=token.region)
         try:
+            client = boto3.client("secretsmanager", region_name=token.region)
+        except BotoCoreError as error:
+            raise EnvironmentFault(
+                f"no client for Secrets Manager ({type(error).__name__}): check region and credentials"
+            ) from None
+        with closing(client):
             answer = _fetch(client, token.secret_id, token.version_id)
-        finally:
-            client.close()
-        key = _keys[token] = _key(_keys_of(answer["SecretString"], token.secret_id)[1], token.key_id, token.secret_id)
+        keys = _keys_of(answer["SecretString"], token.secret_id)[1]
+        key = _keys[token] = _key(keys, token.key_id, token.secret_id)
     return key
 
 

@@ -33,6 +33,11 @@ class SourceColumn:
         """Whether equal means the same bytes: not a text, or a text with a binary collation."""
         return self.collation is None or self.collation == "binary" or self.collation.endswith("_bin")
 
+    @property
+    def tells_blanks_apart(self) -> bool:
+        """Whether 'a' and 'a ' are two values here; Redshift takes them for one."""
+        return self.collation is not None and ("nopad" in self.collation or "_0900_" in self.collation)
+
 
 @dataclass(frozen=True)
 class Index:
@@ -110,7 +115,7 @@ def read_source(connection: MySQLConnectionAbstract, database: str, tables: Iter
     )
     if not kinds:
         raise EnvironmentFault(
-            f"MySQL shows no table in the database {database}: check its name, and that the user may SELECT from it"
+            f"MySQL shows no table in the database {database}: it is empty, has another name, or the user may not SELECT"
         )
     found = {name: _table(connection, database, name, kinds[name]) for name in dict.fromkeys(tables) if name in kinds}
     return SourceSchema(database, found, tuple(sorted(kinds)))

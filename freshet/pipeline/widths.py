@@ -15,7 +15,7 @@ from freshet.pipeline.types import VARCHAR_BYTES_MAX, ColumnType
 TOKEN_BYTES = 80  # "k" + key id of up to 8 characters + ":" + 64 hexadecimal digits, and room
 _CASE_GROWS = 3  # a 2-byte letter may become three of 2 bytes in the other case
 _FIXED = {"date": 10, "datetime": 26, "timestamp": 26, "boolean": 5, "integer": 21, "double": 24}
-_SAME = ("trim", "ltrim", "rtrim", "reverse", "substring", "substr", "left", "right", "substring_index", "split_part")
+_SAME = ("trim", "ltrim", "rtrim", "reverse", "substring", "substr", "left", "right", "split_part")
 _OF_ALL = {"coalesce": 0, "nvl": 0, "ifnull": 0, "greatest": 0, "least": 0, "nvl2": 1, "if": 1}
 _DIGESTS = {"md5": 32, "sha2": 128}
 

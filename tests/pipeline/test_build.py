@@ -225,6 +225,10 @@ def test_what_does_not_fit_the_source_is_told(tmp_path: Path, select: str, messa
             schema(table("orders", "id", {"id": "varchar(9)"})),
             "orders.id is a text of collation utf8mb4_general_ci, so a key would find other rows",
         ),
+        (
+            schema(table("orders", "id", {"id": "varchar(9) collate utf8mb4_0900_bin"})),
+            "orders.id tells 'a' from 'a ', and Redshift does not: give it the collation utf8mb4_bin",
+        ),
         (schema(table("orders", "id", {"id": "double"})), "which a key cannot compare exactly"),
         (
             schema(replace(ORDERS, columns={"id": SourceColumn("id", "int(11)", False, None, "generated")})),

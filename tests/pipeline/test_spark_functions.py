@@ -93,7 +93,6 @@ CALLS = {
     "right": ["right(v.s, v.i)", "right(v.s, 2147483647)"],
     "replace": ["replace(v.s, v.s2)", "replace(v.s, v.s2, v.s2)"],
     "translate": ["translate(v.s, v.s2, v.s)"],
-    "substring_index": ["substring_index(v.s, v.s2, v.i)", "substring_index(v.s, v.s2, -1)"],
     "split_part": ["split_part(v.s, v.s2, 1)", "split_part(v.s, v.s2, -1000)"],
     "lpad": ["lpad(v.s, 16383, v.s2)", "lpad(v.s, 0)"],
     "rpad": ["rpad(v.s, 16383, v.s2)", "rpad(v.s, 1)"],
