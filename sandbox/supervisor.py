@@ -140,11 +140,15 @@ class Supervisor:
             self._written = state | {"progress": list(self.progress)}
 
     def stop(self) -> None:
-        """End every part: first what reads and writes, the database last."""
+        """End every part: first those that work with the others, which so need not wait for an answer."""
         if self.phase != "failed":
             self.phase = "stopping"
         self.report()
-        for part in reversed(self.parts):
+        for part in self.parts:
+            if part.service.needs:
+                part.stop()
+        processes.stop([part.process for part in self.parts if part.process])
+        for part in self.parts:
             part.stop()
         self.report()
 
