@@ -4,6 +4,7 @@ Writes DIR/redshift.json when it answers; ends cleanly on SIGTERM or SIGINT.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main() -> int:
     wanted = parser.parse_args()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # one that comes while starting waits for its turn
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings quote statements
     state = State(wanted.state)
     state.make()
     state.redshift.unlink(missing_ok=True)  # of one that was killed

@@ -67,7 +67,7 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
     """
     tree = _judged(tokens, text)
     if not isinstance(tree, exp.Query):
-        raise syntax_error(next(t.text for t in tokens if t.word in ("insert", "update", "delete", "merge", "table")))
+        raise syntax_error(next((t.text for t in tokens if t.word in ("insert", "update", "delete")), tokens[0].text))
     return _plan(tokens, parameters)
 
 
@@ -78,7 +78,9 @@ def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) ->
         Refused: Redshift does not take it.
     """
     _judged(tokens, text)
-    if tokens[0].word == "delete" and tokens[1].word != "from":  # `delete t`, which PostgreSQL does not take
+    if (
+        tokens[0].word == "delete" and tokens[1:2] and tokens[1].word != "from"
+    ):  # `delete t`, which PostgreSQL does not take
         return _plan(tokens[1:], parameters, before="delete from ")
     return _plan(tokens, parameters)
 

@@ -86,10 +86,10 @@ class Workers:
 
     def _run(self, job: Job, connection: Connection) -> None:
         self.jobs.set(job, status="STARTED", pid=connection.info.backend_pid, interrupt=partial(_interrupt, connection))
-        plans = [_planned(part.sql, job.parameters) for part in job.parts]
         session = Session(connection, self.s3)
         part: Part | None = None
         try:
+            plans = [_planned(part.sql, job.parameters) for part in job.parts]
             for part, planned in zip(job.parts, plans, strict=True):
                 self._check_cancelled(job)
                 self._run_part(part, planned, session)

@@ -33,8 +33,9 @@ class Warehouse:
         answer = self.data_api.batch_execute_statement(WorkgroupName="freshet", Database="dev", Sqls=list(sqls), **more)
         return answer["Id"]
 
-    def describe(self, statement: str, wait_s: int = 30) -> dict[str, Any]:
-        return self.data_api.describe_statement(Id=statement, WaitTimeSeconds=wait_s)
+    def describe(self, statement: str, wait_s: int | None = 30) -> dict[str, Any]:
+        wait = {"WaitTimeSeconds": wait_s} if wait_s else {}
+        return self.data_api.describe_statement(Id=statement, **wait)
 
     def run(self, *sqls: str, **more: Any) -> str:
         """Run statements in one transaction, which must succeed."""

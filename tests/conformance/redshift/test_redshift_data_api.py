@@ -1,6 +1,7 @@
 """The Data API as the Redshift Management Guide and its API reference describe it."""
 
 import json
+import time
 import urllib.request
 import uuid
 
@@ -216,8 +217,8 @@ def test_cancel_stops_and_rolls_back(warehouse, table):
     warehouse.run(f"create table {table} (id int)")
     plan_fault(warehouse, operation="BatchExecuteStatement", fault="delay_s", value=60)
     statement = warehouse.submit(f"insert into {table} values (1)")
-    while warehouse.describe(statement, 1)["SubStatements"][0]["Status"] != "FINISHED":
-        pass
+    while warehouse.describe(statement, None)["SubStatements"][0]["Status"] != "FINISHED":
+        time.sleep(0.01)
     assert warehouse.data_api.cancel_statement(Id=statement)["Status"]
     assert "ABORTED" == warehouse.describe(statement)["Status"]
     assert [[0]] == warehouse.rows(f"select count(*) from {table}")
