@@ -23,7 +23,7 @@ test: check
 	@$(WITH_JAVA) .venv/bin/python -m pytest -m 'not slow' $(ARGS)
 
 check: setup
-	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff check --quiet --output-format concise .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/mypy simulators
