@@ -122,7 +122,7 @@ begin
     for place in 1 .. length(digits) loop
         digit := strpos('0123456789abcdefghijklmnopqrstuvwxyz', substr(digits, place, 1)) - 1;
         if digit < 0 or digit >= base then
-            raise exception 'The input % is not valid to be converted to base %', value, base;
+            raise exception 'The input is not valid to be converted to base %', base;
         end if;
         total := total * base + digit;
     end loop;
