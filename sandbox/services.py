@@ -36,7 +36,7 @@ class Service:
 
 
 def services(state: State, connection: dict[str, Any], shards: int) -> list[Service]:
-    """List the parts, in the order in which they start; they stop in the reverse order."""
+    """List the parts, in the order in which they start; those that need others are stopped before them."""
     folder = ("--state", str(state.root))
     known = read_json(state.endpoints) or {}
     aws_port = free_port(_kept_port(known.get("aws")))

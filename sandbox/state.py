@@ -6,9 +6,12 @@ the folder deletes the sandbox.
 
 import json
 import os
+import random
 import socket
 from pathlib import Path
 from typing import Any
+
+LISTENING_PORTS = range(20_000, 32_000)
 
 
 class State:
@@ -58,8 +61,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def free_port(wanted: int = 0) -> int:
-    """Find a free port of 127.0.0.1: the wanted one when it is free, else any."""
-    for port in (wanted, 0):
+    """Find a free port of 127.0.0.1: the wanted one when it is free, else any below those that connections go out from.
+
+    A port from the range of outgoing connections can be taken by any of them while the sandbox is down.
+    """
+    candidates = [wanted] if wanted else []
+    for port in (*candidates, *random.sample(LISTENING_PORTS, 100)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
