@@ -3,7 +3,7 @@
     FreshetError
     ├── TransientError       try again: throttling, a dropped connection
     ├── InputError           what the user wrote is wrong                     exit 2
-    │   └── DefinitionError  ... in a pipeline's folder, with line and column
+    │   └── DefinitionError  ... in a pipeline's folder, with line and column; DefinitionErrors: several at once
     ├── EnvironmentFault     a missing Java, port, credential, sandbox        exit 3
     └── TerminalError        stop; a person decides                           exit 1
         ├── StaleBatch       another job moved the ledger's head

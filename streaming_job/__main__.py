@@ -13,7 +13,7 @@ from freshet.logs import write_json_lines
 from streaming_job.arguments import Arguments, parse
 from streaming_job.connect import connect_job
 from streaming_job.lock_file import held
-from streaming_job.session import open_session
+from streaming_job.session import open_session, warm_up
 from streaming_job.stopping import Stopping
 
 log = logging.getLogger("streaming_job")
@@ -45,6 +45,7 @@ def run(arguments: Arguments) -> None:
     spark = open_session(arguments.spark_master, arguments.work_folder)
     try:
         stopping.on_signals(spark.sparkContext.cancelAllJobs)
+        warm_up(spark)
         with closing(connect_job(arguments, spark, stopping)) as job:
             job.work()
     finally:

@@ -6,10 +6,13 @@ import boto3
 from botocore.config import Config
 from pyspark.sql import SparkSession
 
-from freshet.pipeline.build import load_pipeline
+from freshet.errors import EnvironmentFault
+from freshet.pipeline.build import build_pipeline
 from freshet.pipeline.connection import connect, read_mysql_settings
 from freshet.pipeline.ddl import target_ddl
+from freshet.pipeline.definition import load_definition
 from freshet.pipeline.protection import read_token_key
+from freshet.pipeline.source import check_source, read_source
 from freshet.pipeline.spark import register_functions
 from freshet.redshift.data_api import Warehouse
 from freshet.redshift.ledger import Ledger
@@ -29,7 +32,7 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
 
     Raises:
         InputError: The pipeline's folder is wrong, or its target does not fit.
-        EnvironmentFault: A secret, a server or a stream is not there.
+        EnvironmentFault: A secret, a server or a stream is not there, or the source hides its changes.
     """
     aws = boto3.Session()
     config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=30)
@@ -38,7 +41,14 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
         mysql = read_mysql_settings(secrets, arguments.source_secret)
         register_functions(spark, read_token_key(secrets, arguments.token_secret))
     with connect(mysql, arguments.source_database) as connection:
-        pipeline = load_pipeline(arguments.pipeline_folder, connection, arguments.source_database, spark)
+        definition = load_definition(arguments.pipeline_folder)
+        source = read_source(connection, arguments.source_database, definition.tables)
+        wrong = [
+            finding.message for finding in check_source(connection, definition, source) if finding.level == "error"
+        ]
+        if wrong:
+            raise EnvironmentFault(f"the source cannot be followed: {'; '.join(wrong)}")
+        pipeline = build_pipeline(definition, source, spark)
     warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
     ledger = Ledger(warehouse, pipeline, arguments.copy_role)
     ledger.create(target_ddl(pipeline))

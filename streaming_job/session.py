@@ -3,11 +3,15 @@
 Spark quotes values in its logs: they are off, and so is the UI. Its event log is off unless the environment asks for it.
 """
 
+import contextlib
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from freshet.pipeline.spark import SESSION_SETTINGS
@@ -26,6 +30,8 @@ SETTINGS = {
     "spark.ui.retainedJobs": "1",
     "spark.ui.retainedStages": "1",
 }
+# One machine, a few cores: half the CPU until the first batch is the JVM compiling and collecting in parallel.
+QUICK_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
 
 
@@ -37,6 +43,9 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         work_folder: Where Spark keeps its temporary files; None for its default.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
+    if java_home.is_file():
+        os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
     builder = SparkSession.builder
     for name, value in {**SETTINGS, **SESSION_SETTINGS}.items():
         builder = builder.config(name, value)
@@ -44,6 +53,7 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         cores = master.removeprefix("local[").removesuffix("]")
         parts = cores if cores.isdigit() else str(os.cpu_count() or 2)
         builder = builder.master(master).config("spark.sql.shuffle.partitions", parts)
+        builder = builder.config("spark.driver.extraJavaOptions", QUICK_JVM)
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     if work_folder:
         work_folder.mkdir(parents=True, exist_ok=True)
@@ -56,3 +66,19 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         logger = logging.getLogger(name)
         logger.disabled, logger.propagate = True, False
     return session
+
+
+def warm_up(spark: SparkSession) -> threading.Thread:
+    """Load Spark's classes and fork its Python workers beside the driver's own start; the first batch is then a usual one."""
+
+    def work() -> None:
+        with contextlib.suppress(PySparkException, Py4JError):  # what is really wrong will be told by the first batch
+            parts = spark.sparkContext.defaultParallelism
+            frame = spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long")
+            frame.localCheckpoint(eager=True).selectExpr(
+                "id", "row_number() over (partition by id order by id) as n"
+            ).collect()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread

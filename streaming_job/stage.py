@@ -31,6 +31,8 @@ from freshet.redshift.merge_sql import columns_staged
 from streaming_job.kinesis import QUARANTINE
 
 ROWS_PER_FILE_MAX: Final = 100_000
+FIRST_AND_LAST_DAY: Final = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
+DAY_US: Final = 86_400_000_000
 _OURS: Final[dict[str, pa.DataType]] = {
     "_freshet_op": pa.string(),
     "_freshet_version": pa.string(),
@@ -184,6 +186,17 @@ def _refusals(column: Any, output: Output, is_key: bool) -> Iterator[tuple[str, 
         yield "has_nul_character", _true(pc.match_substring(column, "\x00"))
     elif output.redshift == "double precision":
         yield "not_a_finite_number", _true(pc.invert(pc.is_finite(column)))
+    elif output.redshift == "date":
+        yield "date_out_of_range", _outside(column.cast(pa.int32()), *FIRST_AND_LAST_DAY)
+    elif output.redshift == "timestamp":
+        first, last = FIRST_AND_LAST_DAY
+        yield "date_out_of_range", _outside(column.cast(pa.int64()), first * DAY_US, (last + 1) * DAY_US - 1)
+
+
+def _outside(column: Any, first: int, last: int) -> Any:
+    return _true(
+        pc.or_(pc.less(column, pa.scalar(first, column.type)), pc.greater(column, pa.scalar(last, column.type)))
+    )
 
 
 def _true(condition: Any) -> Any:

@@ -191,4 +191,5 @@ class River:
 
     def verify(self, rows_per_range: int = 20_000) -> Comparison:
         with self.job() as job:
-            return Verifier(self.spark, job.pipeline, self.place.mysql, self.place.warehouse, rows_per_range, pause_s=0.1).compare()
+            verifier = Verifier(self.spark, job.pipeline, self.place.mysql, self.place.warehouse, rows_per_range, 0.1)
+            return verifier.compare()

@@ -110,7 +110,7 @@ class Story:
                     "select count(*) from information_schema.tables where table_schema = %s and table_name = 'ticket_activity'",
                     (self.place.source_database,),
                 )
-                if cursor.fetchall()[0][0] == 1:
+                if cursor.fetchall() != [(0,)]:
                     return
                 time.sleep(0.1)
         raise TerminalError("the simulator `initial` made no tables within 60 s")
@@ -223,7 +223,8 @@ class Story:
                 "join customer c on c.customer_id = a.purchased_by where a.ticket_id = %s",
                 (ticket,),
             )
-            row: dict[str, Any] = cursor.fetchall()[0]
+            found: list[Any] = cursor.fetchall()
+        row: dict[str, Any] = dict(found[0])
         row["email_address"] = "(an address, not shown here)"
         row["phone_number"] = f"{mask_digits_text(row['phone_number'])} (digits not shown here)"
         return row
@@ -353,7 +354,7 @@ class Story:
         assert self.place  # noqa: S101
         with connect(self.place.mysql, self.place.source_database) as connection, connection.cursor() as cursor:
             cursor.execute("select ticket_id from ticket_activity")
-            return {int(row[0]) for row in cursor.fetchall()}
+            return {int(str(*row)) for row in cursor.fetchall()}
 
     def _arrived(self) -> list[int]:
         return [int(row["ticket_id"]) for row in self._query(f"select ticket_id from {TARGET}")]

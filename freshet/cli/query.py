@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from freshet.cli.context import JSON_OPTION, announce, last_line, out, running_place
 from freshet.errors import InputError

@@ -16,10 +16,7 @@ def start(river: River, lock: Path, **arguments: object) -> "subprocess.Popen[st
 
 def heard(job: "subprocess.Popen[str]", event: str) -> bool:
     assert job.stderr
-    for line in job.stderr:
-        if line.startswith("{") and json.loads(line)["event"] == event:
-            return True
-    return False
+    return any(line.startswith("{") and json.loads(line)["event"] == event for line in job.stderr)
 
 
 def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream: River, tmp_path: Path) -> None:

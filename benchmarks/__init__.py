@@ -1,0 +1,1 @@
+"""How fast, and where the time goes; each figure is a ratio to a limit measured in the same run."""
