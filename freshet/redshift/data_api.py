@@ -234,7 +234,8 @@ def _failure(state: Any) -> tuple[int | None, str]:
 
 
 def _refusal(operation: str, code: str, error: ClientError, workgroup: str) -> FreshetError:
-    if code in {"ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"}:
+    missing = code == "ValidationException" and "doesn't exist" in error.response["Error"].get("Message", "")
+    if missing or code in {"ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"}:
         return EnvironmentFault(
             f"the Data API refused {operation} on workgroup {workgroup} ({code}): check the workgroup and the role's rights"
         )

@@ -21,11 +21,13 @@ def test_no_address_and_no_phone_number_is_found_anywhere(own_stream: River, tmp
     event_log.mkdir()
     options = {"enabled": "true", "dir": event_log.as_uri(), "compress": "false", "rolling.enabled": "false"}
     settings = " ".join(f"--conf spark.eventLog.{name}={value}" for name, value in options.items())
-    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"{settings} pyspark-shell"}
+    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"{settings} pyspark-shell", "TEST_KILL_GROUP": "1"}
     said = b""
     for module in (("-m", "tests.faults.dying_job", "after_staging"), ("-m", "streaming_job")):
         command = own_stream.command(module, work_folder=work / module[-1])
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=180, check=False)
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, timeout=180, check=False, start_new_session=True
+        )
         said += ended.stdout + ended.stderr
     assert 80 == own_stream.ledger()["merged"]
     assert 2 == own_stream.ledger()["quarantined"]

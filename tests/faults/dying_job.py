@@ -15,6 +15,9 @@ from streaming_job.__main__ import main
 
 
 def die() -> None:
+    """As when the process is killed; with TEST_KILL_GROUP as when the machine goes, Spark's JVM included."""
+    if "TEST_KILL_GROUP" in os.environ:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
