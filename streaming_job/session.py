@@ -32,6 +32,8 @@ SETTINGS = {
 }
 # One machine, a few cores: half the CPU until the first batch is the JVM compiling and collecting in parallel.
 QUICK_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+SILENT = "-Xlog:cds=off -Xlog:cds+dynamic=off"
+CLASS_ARCHIVE = Path(sys.prefix, "spark.jsa")  # from `streaming_job.class_archive`
 NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
 
 
@@ -53,7 +55,8 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         cores = master.removeprefix("local[").removesuffix("]")
         parts = cores if cores.isdigit() else str(os.cpu_count() or 2)
         builder = builder.master(master).config("spark.sql.shuffle.partitions", parts)
-        builder = builder.config("spark.driver.extraJavaOptions", QUICK_JVM)
+        archive = f" {SILENT} -XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.is_file() else ""
+        builder = builder.config("spark.driver.extraJavaOptions", QUICK_JVM + archive)
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     if work_folder:
         work_folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +78,10 @@ def warm_up(spark: SparkSession) -> threading.Thread:
         with contextlib.suppress(PySparkException, Py4JError):  # what is really wrong will be told by the first batch
             parts = spark.sparkContext.defaultParallelism
             frame = spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long")
-            frame.localCheckpoint(eager=True).selectExpr(
-                "id", "row_number() over (partition by id order by id) as n"
-            ).collect()
+            pinned = frame.localCheckpoint(eager=True)
+            numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
+            joined = numbered.join(pinned.hint("broadcast"), "id", "left")
+            joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
