@@ -19,7 +19,10 @@ def write(path: Path) -> None:
     session.QUICK_JVM += f" {session.SILENT} -XX:ArchiveClassesAtExit={part}"
     with tempfile.TemporaryDirectory() as folder:
         spark = session.open_session("local[2]", Path(folder))
-        session.warm_up(spark).join()
+        pinned = session.rehearse(spark).localCheckpoint(eager=True)
+        numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
+        joined = numbered.join(pinned.hint("broadcast"), "id", "left").join(pinned.hint("merge"), "id", "left")
+        joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
         java = spark.sparkContext._gateway.proc
         spark.stop()
         java.stdin.close()

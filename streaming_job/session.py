@@ -12,7 +12,7 @@ from pathlib import Path
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from freshet.pipeline.spark import SESSION_SETTINGS
 
@@ -72,17 +72,18 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
 
 
 def warm_up(spark: SparkSession) -> threading.Thread:
-    """Load Spark's classes and fork its Python workers beside the driver's own start; the first batch is then a usual one."""
+    """Fork Spark's Python workers while the driver still asks MySQL and Redshift; the first batch then finds them."""
 
     def work() -> None:
         with contextlib.suppress(PySparkException, Py4JError):  # what is really wrong will be told by the first batch
-            parts = spark.sparkContext.defaultParallelism
-            frame = spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long")
-            pinned = frame.localCheckpoint(eager=True)
-            numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
-            joined = numbered.join(pinned.hint("broadcast"), "id", "left")
-            joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
+            rehearse(spark).localCheckpoint(eager=True)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def rehearse(spark: SparkSession) -> DataFrame:
+    """Give a tiny frame that comes out of Python, as a batch does."""
+    parts = spark.sparkContext.defaultParallelism
+    return spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long")

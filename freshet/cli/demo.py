@@ -187,7 +187,7 @@ class Story:
             arrived = self._arrived()
             if sold <= set(arrived):
                 break
-            self._go_on(0.5)
+            self._go_on(1.0)
         lost, doubled = len(sold - set(arrived)), len(arrived) - len(set(arrived))
         color = "green" if lost == doubled == 0 else "red"
         took = time.monotonic() - down_since

@@ -1,6 +1,7 @@
 """Freshness where the analyst stands: marked changes, timed from their commit in MySQL until a query returns them.
 
-The demo itself sells one ticket a second, beside the simulators, and asks the Data API for it until it is there.
+The demo itself sells one ticket a second, beside the simulators, and asks the Data API for it until it is there. What was sold
+before the first row arrived is not counted: it waited for Spark's start, which `first_row_s` tells.
 """
 
 import threading
@@ -74,8 +75,13 @@ class Probe(threading.Thread):
             return  # the table is made by the job, perhaps a moment later
         now = time.monotonic()
         for row in rows:
-            self._times.append(now - self._pending.pop(int(row["ticket_id"])))
-            self.first_row_at = self.first_row_at or now
+            sold_at = self._pending.pop(int(row["ticket_id"]))
+            if (
+                self.first_row_at is not None and sold_at > self.first_row_at
+            ):  # what was sold before waited for Spark to start
+                self._times.append(now - sold_at)
+        if rows and self.first_row_at is None:
+            self.first_row_at = now
 
     def finish(self, timeout_s: float) -> Freshness | None:
         """Sell no more, wait for what is on its way, and give the percentiles; None when nothing arrived."""
