@@ -43,7 +43,7 @@ def guarded(step: str, work: Callable[[Batches], Batches]) -> Callable[[Batches]
 def aws_client(service: str, retries_max: int = 3) -> Any:
     """Give this worker's client of an AWS service."""
     config = Config(retries={"mode": "standard", "total_max_attempts": retries_max}, connect_timeout=5, read_timeout=30)
-    return boto3.Session().client(service, config=config)
+    return boto3.client(service, config=config)  # of the default session: it keeps the services' models
 
 
 _connections: dict[MySQLSettings, Any] = {}
