@@ -121,6 +121,8 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
         step: round(sum(b["seconds"].get(step, 0) for b in batches), 2)
         for step in ("read", "newest", "lookup", "stage", "merge")
     }
+    for batch in batches:
+        console.print(f"  batch of {batch['received']:,}: {batch['seconds']}")
     received = sum(b["received"] - b["ignored"] for b in batches)
     if received < changes:
         raise SystemExit(f"only {received} of {changes} changes arrived")

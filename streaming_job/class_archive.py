@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from streaming_job import session
 
@@ -23,7 +24,8 @@ def write(path: Path) -> None:
         numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
         joined = numbered.join(pinned.hint("broadcast"), "id", "left").join(pinned.hint("merge"), "id", "left")
         joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
-        java = spark.sparkContext._gateway.proc
+        gateway: Any = spark.sparkContext._gateway
+        java = gateway.proc
         spark.stop()
         java.stdin.close()
         java.wait(120)

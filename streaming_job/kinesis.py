@@ -9,8 +9,11 @@ Gives:  a pinned DataFrame of changes and records set aside, and a marker a shar
 Source: Kinesis Data Streams Developer Guide, "Quotas and limits"; API Reference, "GetRecords", "GetShardIterator".
 """
 
+import contextlib
 import json
+import queue
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,10 +25,8 @@ from botocore.exceptions import ClientError
 from pyspark.sql import DataFrame, SparkSession
 
 from freshet.pipeline.evaluate import spark_schema
-from freshet.pipeline.model import Column
 from freshet.pipeline.rows import arrow_schema
 from freshet.pipeline.tasks import Batches, aws_client, guarded
-from freshet.pipeline.values import Value
 from freshet.redshift.positions import Position
 from streaming_job.changes import Change, Facts, Ignored, NoTransaction, Outcome, SetAside, reader
 
@@ -104,7 +105,7 @@ class Marker:
 class Page:
     """One answer of GetRecords."""
 
-    records: list[dict[str, Any]]
+    records: Sequence[dict[str, Any]]
     following: str | None
     behind_ms: int
     asked_at: float
@@ -138,12 +139,15 @@ def read_batch(
     parts = min(len(ranges), tasks)
 
     def work(batches: Batches) -> Batches:
-        client = aws_client("kinesis", 1)
         read = reader(facts)
         for batch in batches:
             for part in batch.column(0).to_pylist():
-                for wanted in ranges[part::parts]:
-                    yield from _shard(client, stream_arn, wanted, read, facts.table.columns, schema, numbering, budget)
+                shards = [Shard(stream_arn, wanted, numbering) for wanted in ranges[part::parts]]
+                for shard, page in pages(aws_client("kinesis", 1), shards, budget):
+                    if page is None:
+                        yield _last_row(shard.marker, schema)
+                    elif rows := _rows(page, shard.marker, read, len(facts.table.columns)):
+                        yield _batch(rows, schema)
 
     pinned = (
         spark.range(0, parts, 1, parts)
@@ -154,46 +158,88 @@ def read_batch(
     return pinned, [Marker(**json.loads(row[0])) for row in markers]
 
 
-def _shard(
-    client: Any,
-    stream_arn: str,
-    wanted: Range,
-    read: Callable[[bytes], Outcome],
-    columns: Sequence[Column],
-    schema: pa.Schema,
-    numbering: Numbering,
-    budget: Budget,
-) -> Batches:
-    marker = Marker(wanted.position.shard, transaction_id=numbering.transaction_id, committed_at=numbering.committed_at)
-    for page in read_shard(client, stream_arn, wanted, marker, budget):
-        rows: list[tuple[object, ...]] = []
-        for record in page.records:
-            marker.bytes += len(record["Data"])
-            outcome = read(record["Data"])
-            if isinstance(outcome, Change):
-                marker.changes += 1
-                _follow_numbering(marker, outcome)
-                marker.keys_moved += outcome.key_moved
-                place = (marker.shard, record["SequenceNumber"])
-                rows.append((*outcome.values, ROW, outcome.version, *place, None, None, None))
-            elif isinstance(outcome, SetAside):
-                marker.set_aside += 1
-                nothing: tuple[Value, ...] = (None,) * len(columns)
-                place = (marker.shard, record["SequenceNumber"])
-                rows.append((*nothing, QUARANTINE, None, *place, outcome.reason, outcome.column, None))
-            elif isinstance(outcome, NoTransaction):
-                marker.without_transaction += 1
-            else:
-                _count(marker, outcome)
-        if rows:
-            arrays = [
-                pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-    last = [None] * len(columns) + [MARKER, None, marker.shard, marker.through, None, None, json.dumps(asdict(marker))]
-    yield pa.RecordBatch.from_arrays(
-        [pa.array([value], field.type) for value, field in zip(last, schema, strict=True)], schema=schema
-    )
+class Shard:
+    """A shard on its way through one batch: what is wanted of it, and the marker that it will end with."""
+
+    def __init__(self, stream_arn: str, wanted: Range, numbering: Numbering) -> None:
+        self.stream_arn, self.wanted = stream_arn, wanted
+        position = wanted.position
+        self.marker = Marker(
+            position.shard, transaction_id=numbering.transaction_id, committed_at=numbering.committed_at
+        )
+
+
+def pages(client: Any, shards: Sequence[Shard], budget: Budget) -> Iterator[tuple[Shard, Page | None]]:
+    """Read several shards at once, since each waits for its own quota; None says that a shard has been read enough.
+
+    Args:
+        client: A boto3 Kinesis client without retries of its own.
+        shards: The shards; each is read by a thread of its own, whose pages come in their order.
+        budget: When to stop reading a shard.
+    """
+    arrived: queue.Queue[tuple[Shard, Page | BaseException | None]] = queue.Queue(maxsize=2)
+    abandoned = threading.Event()
+
+    def give(shard: Shard, item: Page | BaseException | None) -> None:
+        while not abandoned.is_set():
+            with contextlib.suppress(queue.Full):
+                arrived.put((shard, item), timeout=1)
+                return
+
+    def fetch(shard: Shard) -> None:
+        try:
+            for page in read_shard(client, shard.stream_arn, shard.wanted, shard.marker, budget):
+                give(shard, page)
+                if abandoned.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the pages are taken
+            give(shard, error)
+        else:
+            give(shard, None)
+
+    for shard in shards:
+        threading.Thread(target=fetch, args=(shard,), daemon=True).start()
+    left = len(shards)
+    try:
+        while left:
+            shard, item = arrived.get()
+            if isinstance(item, BaseException):
+                raise item
+            left -= item is None
+            yield shard, item
+    finally:
+        abandoned.set()
+
+
+def _rows(page: Page, marker: Marker, read: Callable[[bytes], Outcome], columns: int) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for record in page.records:
+        outcome = read(record["Data"])
+        place = (marker.shard, record["SequenceNumber"])
+        if isinstance(outcome, Change):
+            marker.changes += 1
+            marker.keys_moved += outcome.key_moved
+            _follow_numbering(marker, outcome)
+            rows.append((*outcome.values, ROW, outcome.version, *place, None, None, None))
+        elif isinstance(outcome, SetAside):
+            marker.set_aside += 1
+            rows.append((*(None,) * columns, QUARANTINE, None, *place, outcome.reason, outcome.column, None))
+        elif isinstance(outcome, NoTransaction):
+            marker.without_transaction += 1
+        else:
+            _count(marker, outcome)
+    return rows
+
+
+def _batch(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _last_row(marker: Marker, schema: pa.Schema) -> pa.RecordBatch:
+    nothing = (None,) * (len(schema) - len(OURS))
+    said = json.dumps(asdict(marker))
+    return _batch([(*nothing, MARKER, None, marker.shard, marker.through, None, None, said)], schema)
 
 
 def _count(marker: Marker, ignored: Ignored) -> None:
@@ -229,7 +275,7 @@ def read_shard(client: Any, stream_arn: str, wanted: Range, marker: Marker, budg
     """Read whole pages of one shard until its tip, its end or the budget, and keep the marker.
 
     Args:
-        client: A boto3 Kinesis client without retries of its own.
+        client: A boto3 Kinesis client without retries of its own, from `tasks.aws_client`.
         stream_arn: The stream.
         wanted: The shard and where it stands.
         marker: Is kept up to date before each page is given.
@@ -261,8 +307,9 @@ def read_shard(client: Any, stream_arn: str, wanted: Range, marker: Marker, budg
         if page.records:
             first_page_at = first_page_at or time.monotonic()
             marker.records += len(page.records)
+            marker.bytes += sum(len(record["Data"]) for record in page.records)
             marker.through = str(page.records[-1]["SequenceNumber"])
-            marker.last_arrival = page.records[-1]["ApproximateArrivalTimestamp"].timestamp()
+            marker.last_arrival = float(page.records[-1]["ApproximateArrivalTimestamp"])
             position = position.moved_to(marker.through, datetime.now(UTC))
         yield page
         if page.following is None or page.behind_ms == 0 or _spent(marker, budget, started, first_page_at):
