@@ -133,7 +133,7 @@ class Job:
         numbering = Numbering(remembered.transaction_id, at.replace(tzinfo=None).isoformat() + "Z" if at else "")
         facts = Facts(self.pipeline.database, self.pipeline.fact)
         budget = Budget(records=self.arguments.records_per_shard)
-        tasks = 2 * self.spark.sparkContext.defaultParallelism
+        tasks = self.spark.sparkContext.defaultParallelism  # one wave: each task reads its shards at once
         pinned, markers = read_batch(self.spark, self.stream.arn, ranges, facts, numbering, budget, tasks)
         self._pinned.append(pinned)
         return pinned, markers
