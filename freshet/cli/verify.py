@@ -62,7 +62,8 @@ def open_verifier(place: Place, folder: Path, work_folder: Path) -> Iterator[Ver
     """Start Spark and check the pipeline; end Spark afterwards."""
     os.environ.update(place.environment)
     tokens = read_token_key(place.client("secretsmanager"), place.endpoints["token_secret"])
-    spark = open_session(f"local[{os.cpu_count() or 2}]", work_folder)
+    with _stderr_into(place.state / "logs" / "verify.log"):
+        spark = open_session(f"local[{os.cpu_count() or 2}]", work_folder)
     try:
         with connect(place.mysql, place.source_database) as connection:
             checked = load_pipeline(folder, connection, place.source_database, spark)
@@ -70,6 +71,20 @@ def open_verifier(place: Place, folder: Path, work_folder: Path) -> Iterator[Ver
         yield Verifier(spark, checked, place.mysql, place.warehouse)
     finally:
         spark.stop()
+
+
+@contextmanager
+def _stderr_into(log: Path) -> Iterator[None]:
+    """Send what the JVM that is started here will say to a file: its warnings are not the user's."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def as_json(pipeline: str, found: Comparison) -> dict[str, Any]:
