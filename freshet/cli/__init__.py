@@ -3,13 +3,11 @@
 0 done, 1 failed, 2 your input is wrong, 3 the environment is.
 """
 
-import sys
-from collections.abc import Sequence
-
 import click
 import typer
 from rich.markup import escape
 
+from freshet.__main__ import INTERRUPTED
 from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
 from freshet.cli.plan import plan
@@ -20,8 +18,6 @@ from freshet.cli.simulate import simulate
 from freshet.cli.status import status
 from freshet.cli.verify import verify
 from freshet.errors import FreshetError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="freshet",
@@ -41,11 +37,6 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(verify)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and end the process with its exit code."""
-    sys.exit(run_command(list(sys.argv[1:] if argv is None else argv)))
 
 
 def run_command(argv: list[str]) -> int:

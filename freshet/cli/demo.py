@@ -365,6 +365,8 @@ class Story:
 
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
+            if self.probe and self.probe.is_alive():
+                self.probe.stop()
             for simulator in self.simulators:
                 if simulator.poll() is None:
                     simulator.kill()

@@ -89,9 +89,13 @@ class Probe(threading.Thread):
         deadline = time.monotonic() + timeout_s
         while self._pending and time.monotonic() < deadline:
             time.sleep(0.1)
+        self.stop()
+        return self.freshness()
+
+    def stop(self) -> None:
+        """End at once."""
         self._ending.set()
         self.join(10)
-        return self.freshness()
 
     def freshness(self) -> Freshness | None:
         """Give the percentiles so far; what never arrived counts as long as it has been waited for."""
