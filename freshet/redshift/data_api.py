@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +20,7 @@ from freshet.errors import EnvironmentFault, FreshetError, InputError, Transient
 STATEMENTS_MAX: Final = 40
 STATEMENT_BYTES_MAX: Final = 100_000
 LONG_POLL_S: Final = 5
+READS_MAX: Final = 5
 DONE: Final = frozenset({"FINISHED", "FAILED", "ABORTED"})
 THROTTLED: Final = frozenset(
     {
@@ -33,6 +34,7 @@ SUBMITS: Final = frozenset({"execute_statement", "batch_execute_statement"})
 CONFLICT: Final = re.compile(r"\b1023\b|\b1018\b|[Ss]erializable isolation|conflict with concurrent|deadlock")
 
 Row = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class UnknownOutcome(TransientError):
@@ -117,36 +119,24 @@ class Warehouse:
         """As `query`, with the column names first: an empty result has them too."""
         check_limits([sql])
         extra = {"Parameters": [{"name": k, "value": v} for k, v in parameters.items()]} if parameters else {}
-        for attempt in range(5):
-            try:
-                answer = self._ask(
-                    "execute_statement", WorkgroupName=self.workgroup, Database=self.database, Sql=sql, **extra
-                )
-                self._wait(str(answer["Id"]), lambda: False)
-                return self._result(str(answer["Id"]))
-            except UnknownOutcome:
-                if attempt == 4:
-                    raise
-            except StatementFailed as failed:
-                if not failed.conflict or attempt == 4:
-                    raise
-            pause(attempt)
-        raise AssertionError("unreachable")
+
+        def ask() -> tuple[list[str], list[Row]]:
+            answer = self._ask(
+                "execute_statement", WorkgroupName=self.workgroup, Database=self.database, Sql=sql, **extra
+            )
+            self._wait(str(answer["Id"]), lambda: False)
+            return self._result(str(answer["Id"]))
+
+        return patiently(ask)
 
     def locked_query(self, lock: str, sql: str) -> list[Row]:
         """Run one SELECT after waiting for every transaction that holds a lock on a table."""
-        for attempt in range(5):
-            try:
-                statement = self.run([f"lock {lock}", sql])
-                return self._result(f"{statement}:2")[1]
-            except UnknownOutcome:
-                if attempt == 4:
-                    raise
-            except StatementFailed as failed:
-                if not failed.conflict or attempt == 4:
-                    raise
-            pause(attempt)
-        raise AssertionError("unreachable")
+
+        def ask() -> list[Row]:
+            statement = self.run([f"lock {lock}", sql])
+            return self._result(f"{statement}:2")[1]
+
+        return patiently(ask)
 
     def _wait(self, statement: str, stopping: Callable[[], bool]) -> None:
         while True:
@@ -212,6 +202,20 @@ def check_limits(statements: Sequence[str]) -> None:
             raise InputError(
                 f"statement {number} has {size} bytes; the Data API takes {STATEMENT_BYTES_MAX}: use fewer columns"
             )
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask a question that changes nothing up to five times, until an answer comes."""
+    for attempt in range(READS_MAX - 1):
+        try:
+            return ask()
+        except UnknownOutcome:
+            pass
+        except StatementFailed as failed:
+            if not failed.conflict:
+                raise
+        pause(attempt)
+    return ask()
 
 
 def pause(attempt: int) -> None:

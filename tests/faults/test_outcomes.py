@@ -1,40 +1,28 @@
 """What became of a statement is decided by the ledger, never by the client."""
 
-import json
-import urllib.request
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from freshet.errors import StaleBatch, TerminalError
 from freshet.redshift.merge_sql import Step
 from streaming_job.start import start
+from tests.faults.control import inject, injected
 from tests.river import River
 
 
-def inject(river: River, **fault: Any) -> None:
-    url = river.place.endpoints["redshift"]["endpoint_url"] + "/_sandbox/faults"
-    request = urllib.request.Request(
-        url, json.dumps(fault).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 200
-
-
-def injected(river: River) -> int:
-    with urllib.request.urlopen(river.place.endpoints["redshift"]["endpoint_url"] + "/_sandbox/faults") as answer:
-        return sum(json.load(answer)["injected"].values())
+def redshift(river: River) -> str:
+    return str(river.place.endpoints["redshift"]["endpoint_url"])
 
 
 def test_a_lost_response_is_decided_by_the_ledger(own_stream: River) -> None:
     """The transaction ran, its answer never came: the step is found in the ledger and counts once."""
     own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 6)])
-    before = injected(own_stream)
+    before = injected(redshift(own_stream))
     with own_stream.job() as job:
-        inject(own_stream, operation="BatchExecuteStatement", fault="lose_response", times=4)
+        inject(redshift(own_stream), operation="BatchExecuteStatement", fault="lose_response", times=4)
         job.work()
-    assert injected(own_stream) - before == 4
+    assert injected(redshift(own_stream)) - before == 4
     assert [(ticket, 5) for ticket in range(1, 6)] == [(row[0], row[8]) for row in own_stream.actual()]
     ledger = own_stream.ledger()
     assert (ledger["starts"], ledger["batches"], ledger["merged"]) == (1, 1, 5)
@@ -43,11 +31,11 @@ def test_a_lost_response_is_decided_by_the_ledger(own_stream: River) -> None:
 def test_throttling_delays_and_loses_nothing(own_stream: River) -> None:
     """ThrottlingException is waited out."""
     own_stream.put(own_stream.sale(1, 5))
-    before = injected(own_stream)
+    before = injected(redshift(own_stream))
     with own_stream.job() as job:
-        inject(own_stream, operation="BatchExecuteStatement", fault="throttle", times=3)
+        inject(redshift(own_stream), operation="BatchExecuteStatement", fault="throttle", times=3)
         job.work()
-    assert injected(own_stream) - before == 3
+    assert injected(redshift(own_stream)) - before == 3
     assert own_stream.ledger()["merged"] == 1
 
 
