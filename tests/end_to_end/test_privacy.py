@@ -15,7 +15,9 @@ def test_no_address_and_no_phone_number_is_found_anywhere(own_stream: River, tmp
         values = personal_values(mysql)
     s3, bucket = own_stream.place.client("s3"), own_stream.place.endpoints["staging_bucket"]
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    many = [own_stream.sale(number % 80 + 1, number % 40 + 1) for number in range(2_400)]  # enough for shuffle files on disk
+    many = [
+        own_stream.sale(number % 80 + 1, number % 40 + 1) for number in range(2_400)
+    ]  # enough for shuffle files on disk
     own_stream.put(*many)
     own_stream.put(b"poison " + values[0].encode(), own_stream.sale(81, values[1]))  # type: ignore[arg-type]
     event_log, work = tmp_path / "events", tmp_path / "work"
