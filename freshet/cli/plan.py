@@ -42,7 +42,7 @@ def plan(
 ) -> int:
     """Show what a pipeline will read, join, protect, show in the clear and create; tell what is wrong.
 
-    Example: freshet plan sport_event_activity
+    Example: freshet plan orders_wide
     """
     return run_plan(find_pipeline(pipeline), lambda: _source(json_output), _spark, out, json_output)
 

@@ -33,7 +33,7 @@ def run(
 ) -> int:
     """Keep the tables of pipelines current until Ctrl-C; tables that are missing are made.
 
-    Example: freshet run sport_event_activity --until-idle
+    Example: freshet run orders_wide --until-idle
     """
     folders = [find_pipeline(name) for name in pipelines]
     every_s = seconds(every) if every else SANDBOX_RHYTHM_S

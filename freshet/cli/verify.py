@@ -35,7 +35,7 @@ def verify(
 ) -> int:
     """Compare the target with the SELECT over the source, row for row; exit 0 only when they agree.
 
-    Example: freshet verify sport_event_activity
+    Example: freshet verify orders_wide
     """
     folder = find_pipeline(pipeline)
     place = running_place()

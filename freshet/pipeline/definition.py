@@ -48,7 +48,7 @@ class Definition:
     """What a pipeline's folder says, free of contradictions in itself.
 
     `pii` holds the declared protections by "table.column", `personal` also the columns that joins make equal to them.
-    `places` finds an entry of pipeline.yaml: ("pii", "customer.email").
+    `places` finds an entry of pipeline.yaml: ("pii", "contact.email").
     """
 
     name: str

@@ -23,7 +23,7 @@ def river(place: Place, spark: SparkSession, tmp_path: Path) -> River:
 def test_a_changed_a_missing_and_a_foreign_row_are_named(river: River) -> None:
     """Three rows differ, each in its own way; the comparison by ranges of seven rows finds the same as a whole one."""
     assert river.verify().verified
-    keys = [row["ticket_id"] for row in river.target()]
+    keys = [int(row["ticket_id"]) for row in river.target()]
     table = f"public.{river.name}"
     river.warehouse_run(f"update {table} set name = 'x', ticket_price = 1.5 where ticket_id = {keys[3]}")
     river.warehouse_run(f"delete from {table} where ticket_id = {keys[29]}")
