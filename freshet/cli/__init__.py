@@ -3,9 +3,9 @@
 0 done, 1 failed, 2 your input is wrong, 3 the environment is.
 """
 
-import click
 import typer
 from rich.markup import escape
+from typer._click.exceptions import ClickException  # typer carries its own copy of click, and raises its errors
 
 from freshet.__main__ import INTERRUPTED
 from freshet.cli.context import err, last_line
@@ -49,9 +49,11 @@ def run_command(argv: list[str]) -> int:
         if "--json" in argv:
             last_line({"error": str(error), "kind": type(error).__name__})
         return error.exit_code
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
+        if "--json" in argv:
+            last_line({"error": error.format_message(), "kind": "UsageError"})
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         err.print("interrupted")
         return INTERRUPTED

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import typer
+from rich import box
 from rich.live import Live
 from rich.table import Table
 
@@ -57,9 +58,11 @@ def collect(place: Place, pipeline: str | None) -> list[dict[str, Any]]:
     return found
 
 
-def render(found: list[dict[str, Any]]) -> Table:
+def render(found: list[dict[str, Any]]) -> Table | str:
     """Draw the table."""
-    table = Table("pipeline", "target", "data as of (UTC)", "age", title=None)
+    if not found:
+        return "no pipeline has run here yet: freshet run PIPELINE"
+    table = Table("pipeline", "target", "data as of (UTC)", "age", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("batches", "received", "merged", "superseded", "ignored", "quarantined"):
         table.add_column(name, justify="right")
     for one in found:
@@ -72,6 +75,4 @@ def render(found: list[dict[str, Any]]) -> Table:
             table.add_row(
                 "", f"[dim]{shard['shard']}[/dim]", f"[dim]{shard['kind']} {(shard['sequence'] or '')[-12:]}[/dim]"
             )
-    if not found:
-        table.add_row("[dim]no pipeline has run here yet[/dim]")
     return table
