@@ -1,9 +1,14 @@
 """`freshet query`: one SELECT, the way an analyst's tool would send it."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
@@ -11,6 +16,8 @@ from sqlglot.tokenizer_core import TokenType
 from freshet.cli.context import JSON_OPTION, announce, last_line, out, running_place
 from freshet.errors import InputError
 from freshet.redshift.data_api import StatementFailed
+
+WIDTH_MAX = 10_000  # wider than any table; what is not a terminal has no edge
 
 
 def query(
@@ -28,14 +35,45 @@ def query(
         names, rows = place.warehouse.query_with_columns(text)
     except StatementFailed as failed:
         raise InputError(f"Redshift refused the query: {failed.reason}") from None
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two columns of the result are named {twice}: name one of them otherwise with `as`")
+    values = [list(row.values()) for row in rows]
     if json_output:
-        last_line({"columns": names, "rows": [list(row.values()) for row in rows]})
+        last_line({"columns": names, "rows": values})
         return
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*["[dim]null[/dim]" if value is None else str(value) for value in row.values()])
-    out.print(table)
+    drawn = render(names, values)
+    if out.is_terminal and out.measure(drawn, options=out.options.update(max_width=WIDTH_MAX)).maximum > out.width:
+        out.print(render_records(names, values))
+    else:
+        out.print(drawn, width=None if out.is_terminal else WIDTH_MAX, crop=False)
     out.print(f"[dim]{len(rows)} row{'' if len(rows) == 1 else 's'}[/dim]")
+
+
+def render(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:
+    """Draw a result as a table."""
+    table = Table(*[escape(name) for name in names])
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def render_records(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:
+    """Draw a result that is too wide for the terminal: a line a value, an empty line between rows."""
+    parts = []
+    for row in rows:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in zip(names, row, strict=True):
+            grid.add_row(Text(name), _cell(value))
+        grid.add_row("", "")
+        parts.append(grid)
+    return Group(*parts)
+
+
+def _cell(value: object) -> Text:
+    return Text("null", "dim") if value is None else Text(str(value))
 
 
 def one_select(sql: str) -> str:
@@ -47,9 +85,11 @@ def one_select(sql: str) -> str:
     text = sql
     if sql.startswith("@"):
         try:
-            text = Path(sql[1:]).read_text()
+            text = Path(sql[1:]).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"{sql[1:]} cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{sql[1:]} is not UTF-8") from None
     text = text.strip().rstrip(";").strip()
     try:
         tokens = Redshift().tokenize(text)

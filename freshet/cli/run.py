@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import typer
+from rich.markup import escape
 
 from freshet.cli.context import JSON_OPTION, Place, announce, err, last_line, out, running_place, seconds
+from freshet.errors import InputError
 from freshet.pipeline.definition import find_pipeline
 
 SANDBOX_RHYTHM_S = 1.0
+EVERY_MIN_S = 0.4  # Kinesis allows five reads of a shard a second
 LOST_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -36,7 +39,9 @@ def run(
     Example: freshet run orders_wide --until-idle
     """
     folders = [find_pipeline(name) for name in pipelines]
-    every_s = seconds(every) if every else SANDBOX_RHYTHM_S
+    every_s = SANDBOX_RHYTHM_S if every is None else seconds(every)
+    if every_s < EVERY_MIN_S:
+        raise InputError(f"--every {every} is too often: {EVERY_MIN_S:g}s at least, for Kinesis allows no more reads")
     place = running_place()
     announce(place, json_output)
     flags = [
@@ -45,7 +50,7 @@ def run(
         if given
     ]
     jobs = [
-        start_job(place, folder, [*flags, "--every_s", str(every_s)], None if json_output else tell)
+        start_job(place, folder, [*flags, "--every_s", str(every_s)], tell_error if json_output else tell)
         for folder in folders
     ]
     codes = wait(jobs)
@@ -174,6 +179,12 @@ def _passing_signals(jobs: list[JobProcess]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def tell_error(line: dict[str, Any]) -> None:
+    """Say only what ended a job."""
+    if line["level"] in {"error", "critical"}:
+        err.print(f"[bold red]error[/bold red] {escape(line['event'])}", soft_wrap=True)
+
+
 def tell(line: dict[str, Any]) -> None:
     """Say a line of the job's log in words."""
     at, name = str(line.get("at", ""))[11:19], line.get("pipeline", "")
@@ -182,7 +193,7 @@ def tell(line: dict[str, Any]) -> None:
         counts = f"{line['received']:>7,} received  {line['staged']:>7,} rows"
         out.print(f"[dim]{at}[/dim] {name}  {counts}  {line['behind_ms'] / 1000:>5.1f} s behind  {took:4.1f} s")
     elif line["level"] in {"error", "critical"}:
-        err.print(f"[bold red]error[/bold red] {line['event']}", soft_wrap=True, markup=True)
+        tell_error(line)
     else:
         rest = "  ".join(f"{k}={v}" for k, v in line.items() if k not in {"at", "level", "event", "pipeline"})
         out.print(f"[dim]{at}[/dim] {name}  {line['event']}  [dim]{rest}[/dim]")
