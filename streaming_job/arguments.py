@@ -1,10 +1,14 @@
 """The job's arguments, as AWS Glue passes them: `--name value`, none of Glue's reserved names, no secrets.
 
+Glue hands the script its own arguments too. They have hyphens or capitals, ours have neither: so all that is spelled like
+ours must be ours.
+
 Source: AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs" (reserved: JOB_NAME, mode, debug, endpoint).
 """
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,9 +19,12 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    pipeline_folder: Path = Field(description="folder with select.sql and pipeline.yaml")
+    pipeline_folder: str = Field(description="folder with select.sql and pipeline.yaml, or its s3:// url")
     source_database: str = Field(description="MySQL database that holds the pipeline's tables")
     source_secret: str = Field(description="secret with the MySQL server's host, port, username, password, ssl_ca")
+    source_ca: str | None = Field(
+        default=None, description="file, or s3:// url, of the authorities that the MySQL server must be signed by"
+    )
     token_secret: str = Field(description="secret with the keys of tokenize()")
     stream: str = Field(description="name of the Kinesis stream that DMS writes to")
     staging_bucket: str = Field(description="S3 bucket for the files that Redshift copies")
@@ -25,6 +32,9 @@ class Arguments(BaseModel):
     workgroup: str = Field(description="Redshift Serverless workgroup")
     warehouse_database: str = Field(description="Redshift database")
     copy_role: str = Field(description="ARN of the role with which Redshift reads the staging bucket")
+    metrics_namespace: str | None = Field(
+        default=None, description="CloudWatch namespace for the job's metrics; none are sent without it"
+    )
     every_s: float | None = Field(
         default=None, ge=0.4, description="seconds between batches; default: the pipeline's freshness"
     )
@@ -50,11 +60,34 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
     for name, field in Arguments.model_fields.items():
         if field.annotation is bool:
-            parser.add_argument(f"--{name}", action="store_true", help=field.description)
+            parser.add_argument(
+                f"--{name}", nargs="?", const=True, default=False, type=_true_or_false, help=field.description
+            )
         else:
             parser.add_argument(
                 f"--{name}", required=field.is_required(), default=field.default, help=field.description
             )
-    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
-    given = {name: value for name, value in given.items() if name in Arguments.model_fields}
-    return Arguments.model_validate({k: v for k, v in given.items() if not repr(v).startswith("PydanticUndefined")})
+    given = vars(parser.parse_args(list(_ours(argv))))
+    return Arguments.model_validate({name: value for name, value in given.items() if value is not None})
+
+
+def _true_or_false(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _ours(argv: Sequence[str]) -> Iterator[str]:
+    """Leave Glue's own arguments out; a value of theirs may begin with hyphens too, as options for pip do."""
+    glues = False
+    for word in argv:
+        name = word.removeprefix("--").partition("=")[0]
+        if word.startswith("--") and " " not in word:
+            glues = _is_glues(name)
+        if not glues:
+            yield word
+
+
+def _is_glues(name: str) -> bool:
+    ours = name.replace("-", "_").lower() in Arguments.model_fields
+    return not ours and (bool(re.search("[A-Z-]", name)) or name in {"class", "conf"})

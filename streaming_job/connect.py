@@ -1,6 +1,8 @@
 """Connect everything that a job needs: secrets, MySQL, the pipeline, Redshift, the stream."""
 
+import tempfile
 from contextlib import closing
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -17,7 +19,9 @@ from freshet.pipeline.spark import register_functions
 from freshet.redshift.data_api import Warehouse
 from freshet.redshift.ledger import Ledger
 from streaming_job.arguments import Arguments
+from streaming_job.fetch import local_folder, text_of
 from streaming_job.job import Job
+from streaming_job.metrics import Metrics
 from streaming_job.start import describe_stream
 from streaming_job.stopping import Stopping
 
@@ -37,11 +41,15 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
     aws = boto3.Session()
     config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=30)
     once = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    s3 = aws.client("s3", config=config)
     with closing(aws.client("secretsmanager", config=config)) as secrets:
         mysql = read_mysql_settings(secrets, arguments.source_secret)
+        if arguments.source_ca:
+            mysql = mysql.model_copy(update={"ca_pem": text_of(arguments.source_ca, s3)})
         register_functions(spark, read_token_key(secrets, arguments.token_secret))
     with connect(mysql, arguments.source_database) as connection:
-        definition = load_definition(arguments.pipeline_folder)
+        with tempfile.TemporaryDirectory(prefix="freshet-") as scratch:
+            definition = load_definition(local_folder(arguments.pipeline_folder, s3, Path(scratch)))
         source = read_source(connection, arguments.source_database, definition.tables)
         wrong = [
             finding.message for finding in check_source(connection, definition, source) if finding.level == "error"
@@ -54,4 +62,9 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
     ledger.create(target_ddl(pipeline))
     kinesis = aws.client("kinesis", config=config)
     stream = describe_stream(kinesis, arguments.stream)
-    return Job(spark, pipeline, ledger, mysql, kinesis, aws.client("s3", config=config), stream, arguments, stopping)
+    metrics = None
+    if arguments.metrics_namespace:
+        quick = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+        cloudwatch = aws.client("cloudwatch", config=quick)
+        metrics = Metrics(cloudwatch, arguments.metrics_namespace, ledger, stream.retention.total_seconds())
+    return Job(spark, pipeline, ledger, mysql, kinesis, s3, stream, arguments, stopping, metrics)

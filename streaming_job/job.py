@@ -25,7 +25,8 @@ from streaming_job.changes import Facts
 from streaming_job.denormalize import denormalize
 from streaming_job.kinesis import Budget, Marker, Numbering, Range, read_batch
 from streaming_job.lookup import look_up
-from streaming_job.merge import batch_step, check_markers, commit
+from streaming_job.merge import batch_step, check_markers, commit, data_as_of
+from streaming_job.metrics import Metrics
 from streaming_job.newest import newest_per_key
 from streaming_job.report import Clock, report
 from streaming_job.stage import Place, Staged, drop, stage
@@ -52,12 +53,15 @@ class Job:
     stream: Stream
     arguments: Arguments
     stopping: Stopping
+    metrics: Metrics | None = None
     run: str = field(default_factory=lambda: str(uuid.uuid4()))
     _iterators: dict[str, tuple[str, float]] = field(default_factory=dict)
     _pinned: list[DataFrame] = field(default_factory=list)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Send the last metrics, and close the connections."""
+        if self.metrics:
+            self.metrics.close()
         for client in (self.kinesis, self.s3, self.ledger.warehouse.client):
             client.close()
 
@@ -88,6 +92,8 @@ class Job:
                     return
                 failures += 1
                 self._failed(error, failures)
+                if self.metrics:
+                    self.metrics.tick()
                 remembered, idle = self.ledger.read_after(remembered), False
                 self._iterators.clear()
                 self.stopping.sleep(min(30.0, 0.5 * 2**failures))
@@ -119,6 +125,8 @@ class Job:
             if staged:
                 drop(self.s3, self.arguments.staging_bucket, staged)
             report(self.pipeline.name, step, markers, clock)
+        if self.metrics:
+            self.metrics.round(markers, data_as_of(markers), step, clock)
         for marker in markers:
             if marker.iterator:
                 self._iterators[marker.shard] = (marker.iterator, marker.iterator_at)

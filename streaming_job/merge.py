@@ -81,7 +81,7 @@ def batch_step(
         manifest=staged.manifest if staged else None,
         transaction_id=newest.transaction_id or None,
         transaction_at=at_utc(committed_at) if committed_at else None,
-        data_as_of=_data_as_of(markers),
+        data_as_of=data_as_of(markers),
     )
 
 
@@ -102,7 +102,7 @@ def _moved(position: Position, marker: Marker, retention: timedelta) -> Position
     return None
 
 
-def _data_as_of(markers: Sequence[Marker]) -> datetime | None:
+def data_as_of(markers: Sequence[Marker]) -> datetime | None:
     """Every change that was in the stream by this time was read: the least advanced shard decides."""
     times = [marker.tip_at or marker.last_arrival for marker in markers]
     return datetime.fromtimestamp(min(t for t in times if t), UTC) if all(times) else None

@@ -1,5 +1,7 @@
 """Spark for micro-batches: quiet, encrypted on disk, one meaning of every function, and no second attempt of a task's twin.
 
+On Glue, executors are other machines, with their own Python and Java: which ones is Glue's choice, and only what is true
+of every machine is set. The worker daemon is found there because Glue installs `--additional-python-modules` everywhere.
 Spark quotes values in its logs: they are off, and so is the UI. Its event log is off unless the environment asks for it.
 """
 
@@ -44,17 +46,15 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         master: Such as local[2]; None when Glue or spark-submit has chosen.
         work_folder: Where Spark keeps its temporary files; None for its default.
     """
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
-    if java_home.is_file():
-        os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
     builder = SparkSession.builder
     for name, value in {**SETTINGS, **SESSION_SETTINGS}.items():
         builder = builder.config(name, value)
     if master:
-        cores = master.removeprefix("local[").removesuffix("]")
-        parts = cores if cores.isdigit() else str(os.cpu_count() or 2)
-        builder = builder.master(master).config("spark.sql.shuffle.partitions", parts)
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
+        if java_home.is_file():
+            os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
+        builder = builder.master(master)
         archive = f" {SILENT} -XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.is_file() else ""
         builder = builder.config("spark.driver.extraJavaOptions", QUICK_JVM + archive)
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
@@ -65,6 +65,7 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
         )
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("OFF")
+    session.conf.set("spark.sql.shuffle.partitions", str(session.sparkContext.defaultParallelism))  # one wave
     for name in NOISY:
         logger = logging.getLogger(name)
         logger.disabled, logger.propagate = True, False

@@ -132,7 +132,7 @@ class River:
     def arguments(self, **arguments: Any) -> Arguments:
         endpoints = self.place.endpoints
         return Arguments(
-            pipeline_folder=self.folder,
+            pipeline_folder=str(self.folder),
             source_database=self.database,
             source_secret=endpoints["mysql_secret"],
             token_secret=endpoints["token_secret"],

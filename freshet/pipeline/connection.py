@@ -5,7 +5,12 @@ rows for as long as it lives, and a row written from them would be stale for eve
 as in the binlog. The password comes from a secret, never from an argument.
 """
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import mysql.connector
@@ -27,6 +32,10 @@ class MySQLSettings(BaseModel):
     dbname: str | None = None
     ssl_ca: str | None = Field(
         default=None, description="File of certificate authorities that the server must be signed by"
+    )
+    ca_pem: str | None = Field(
+        default=None,
+        description="These authorities themselves, for workers on other machines, which do not have the file",
     )
 
 
@@ -61,8 +70,9 @@ def connect(settings: MySQLSettings, database: str | None = None) -> MySQLConnec
         EnvironmentFault: The server does not answer, or refuses.
     """
     tls: dict[str, Any] = {}
-    if settings.ssl_ca:
-        tls = {"ssl_ca": settings.ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
+    ca = _file_of(settings.ca_pem) if settings.ca_pem else settings.ssl_ca
+    if ca:
+        tls = {"ssl_ca": ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
     try:
         connection = mysql.connector.connect(
             host=settings.host,
@@ -85,3 +95,13 @@ def connect(settings: MySQLSettings, database: str | None = None) -> MySQLConnec
     with connection.cursor() as cursor:
         cursor.execute("set session transaction isolation level read committed")
     return connection
+
+
+@functools.cache
+def _file_of(pem: str) -> str:
+    """Write the authorities into a file of this process, since the client takes nothing but a file."""
+    folder = tempfile.mkdtemp(prefix="freshet-ca-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "ca.pem")
+    path.write_text(pem)
+    return str(path)

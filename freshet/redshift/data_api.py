@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +20,7 @@ from freshet.errors import EnvironmentFault, FreshetError, InputError, Transient
 STATEMENTS_MAX: Final = 40
 STATEMENT_BYTES_MAX: Final = 100_000
 LONG_POLL_S: Final = 5
+POLL_MAX_S: Final = 0.5
 READS_MAX: Final = 5
 DONE: Final = frozenset({"FINISHED", "FAILED", "ABORTED"})
 THROTTLED: Final = frozenset(
@@ -60,6 +61,13 @@ class StatementFailed(FreshetError):
         super().__init__(f"Redshift refused {place} of {statement_id}: {reason}")
 
 
+@dataclass
+class Spent:
+    """Seconds spent in waiting for the Data API."""
+
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Warehouse:
     """A workgroup and database to talk to, through a boto3 `redshift-data` client."""
@@ -67,6 +75,7 @@ class Warehouse:
     client: Any
     workgroup: str
     database: str
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     def run(
         self,
@@ -139,16 +148,29 @@ class Warehouse:
         return patiently(ask)
 
     def _wait(self, statement: str, stopping: Callable[[], bool]) -> None:
+        asked = 0
         while True:
-            state = self._ask("describe_statement", Id=statement, WaitTimeSeconds=LONG_POLL_S if not stopping() else 1)
+            wait = {"WaitTimeSeconds": LONG_POLL_S if not stopping() else 1} if self._polls_long else {}
+            state = self._ask("describe_statement", Id=statement, **wait)
             if state["Status"] in DONE:
                 break
             if stopping():
                 self._ask("cancel_statement", Id=statement)
                 raise Cancelled(f"statement {statement} was cancelled; the ledger knows its outcome")
+            if not self._polls_long:
+                pause_s = min(POLL_MAX_S, 0.05 * 1.5**asked)
+                time.sleep(pause_s)
+                self.spent.seconds += pause_s
+                asked += 1
         if state["Status"] != "FINISHED":
             number, reason = _failure(state)
             raise StatementFailed(statement, number, without_values(reason))
+
+    @property
+    def _polls_long(self) -> bool:
+        """Whether boto3 knows the long poll: that of Glue 6.0, 1.42.84, does not."""
+        shape = self.client.meta.service_model.operation_model("DescribeStatement").input_shape
+        return "WaitTimeSeconds" in shape.members
 
     def _result(self, statement: str) -> tuple[list[str], list[Row]]:
         names: list[str] = []
@@ -168,6 +190,13 @@ class Warehouse:
             following = {"NextToken": page["NextToken"]}
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return self._ask_again(operation, **arguments)
+        finally:
+            self.spent.seconds += time.perf_counter() - began
+
+    def _ask_again(self, operation: str, **arguments: Any) -> Any:
         for attempt in range(8):
             try:
                 return getattr(self.client, operation)(**arguments)

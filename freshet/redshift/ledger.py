@@ -226,6 +226,15 @@ class Ledger:
             "nothing was written"
         )
 
+    def totals(self, steps: Sequence[str]) -> dict[str, int]:
+        """Add up what became of the records of some steps: received, merged, superseded, ignored, quarantined."""
+        names = ("received", "merged", "superseded", "ignored", "quarantined")
+        rows = self.warehouse.query(
+            f"select {', '.join(f'sum({name}) as {name}' for name in names)} from {self.tables.steps} "
+            f"where step in ({', '.join(map(literal, steps))})"
+        )
+        return {name: int(rows[0][name] or 0) for name in names}
+
     def last_steps(self, count: int) -> list[Row]:
         """Read the newest steps, newest first."""
         return self.warehouse.query(f"select * from {self.tables.steps} order by committed_at desc limit {int(count)}")

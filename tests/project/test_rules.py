@@ -16,12 +16,14 @@ BASICS = {"freshet.errors", "freshet.settings", "freshet.logs"}
 ROOMS = {
     "freshet/pipeline": BASICS,
     "freshet/redshift": BASICS | {"freshet.pipeline"},
+    "freshet/deploy": BASICS | {"freshet.pipeline"},
     "freshet/verify": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "freshet/console": BASICS | {"freshet.redshift"},
     "freshet/cli": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
     "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "simulators": set(),
+    "cloudformation": {"streaming_job"},
     "sandbox": set(),
     "benchmarks": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
 }

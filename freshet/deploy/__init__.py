@@ -1,0 +1,1 @@
+"""Freshet on AWS: packaging, the stack, and the order in which its parts are started."""

@@ -1,0 +1,43 @@
+"""What the Python shell jobs import, as one zip that their script fetches: they need no pip, and so no way to an index.
+
+Reads:  the simulators of the clone, and pure-Python wheels.
+Gives:  a zip whose root belongs on sys.path; of the same content always the same bytes.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+TIME = (2020, 1, 1, 0, 0, 0)
+LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
+GLUES_OWN = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3")  # the library set "analytics" has them
+
+
+def simulator_bundle(simulators: Path, wheels: Sequence[Path], out: Path) -> Path:
+    """Write the zip.
+
+    Args:
+        simulators: The folder of the simulators.
+        wheels: Pure-Python wheels of what they import.
+        out: The file to write.
+    """
+    content = dict(_own(simulators))
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as packed:
+            content |= {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in sorted(content):
+            bundle.writestr(zipfile.ZipInfo(name, TIME), content[name], zipfile.ZIP_DEFLATED)
+    return out
+
+
+def shell_pins(pins: Sequence[str]) -> list[str]:
+    """Choose the pins that the bundle holds."""
+    return [pin for pin in pins if pin.partition("==")[0] not in GLUES_OWN]
+
+
+def _own(simulators: Path) -> Iterator[tuple[str, bytes]]:
+    for path in simulators.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts and path.name not in LEFT_OUT:
+            yield path.relative_to(simulators).as_posix(), path.read_bytes()

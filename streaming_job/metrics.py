@@ -1,0 +1,175 @@
+"""What the alarms watch: numbers about the job, sent to CloudWatch once a minute, never a call a row.
+
+Within a minute values are kept as their smallest, largest, sum and count. Sending happens beside the job: a CloudWatch
+that does not answer is said once in the log, and neither stops nor delays anything.
+
+Reads:  what each round of the loop did, and the ledger, in which Redshift counted what it merged.
+Gives:  metrics of one namespace; their dimension is the pipeline, of BatchSeconds also the step.
+
+Source: CloudWatch API Reference, "PutMetricData" (1,000 metrics a call, 1 MB).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from freshet.errors import FreshetError
+from freshet.redshift.ledger import Ledger
+from freshet.redshift.merge_sql import Step
+from streaming_job.kinesis import Marker
+from streaming_job.report import Clock
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 60.0
+LAST_WORD_S: Final = 8.0
+METRICS: Final = {
+    "FreshnessSeconds": "Seconds",
+    "StreamLagSeconds": "Seconds",
+    "RetentionHeadroomPercent": "Percent",
+    "RecordsReceived": "Count",
+    "RowsMerged": "Count",
+    "RowsSuperseded": "Count",
+    "RecordsIgnored": "Count",
+    "RecordsQuarantined": "Count",
+    "BatchSeconds": "Seconds",
+    "DataApiSeconds": "Seconds",
+    "JobAlive": "Count",
+}
+COUNTED: Final = {
+    "RecordsReceived": "received",
+    "RowsMerged": "merged",
+    "RowsSuperseded": "superseded",
+    "RecordsIgnored": "ignored",
+    "RecordsQuarantined": "quarantined",
+}
+Dimensions = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Values:
+    """The values of one metric within a minute."""
+
+    smallest: float
+    largest: float
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        """Take one more value in."""
+        self.smallest, self.largest = min(self.smallest, value), max(self.largest, value)
+        self.total, self.count = self.total + value, self.count + 1
+
+
+@dataclass
+class Minute:
+    """What was seen since metrics were sent last."""
+
+    values: dict[tuple[str, Dimensions], Values] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+
+    def add(self, name: str, value: float, *dimensions: tuple[str, str]) -> None:
+        """Take one value in."""
+        self.values.setdefault((name, dimensions), Values(value, value)).add(value)
+
+
+class Metrics:
+    """The metrics of one job; with no namespace nothing is sent, and no call is made."""
+
+    def __init__(self, cloudwatch: Any, namespace: str, ledger: Ledger, retention_s: float) -> None:
+        self._cloudwatch, self._namespace, self._ledger = cloudwatch, namespace, ledger
+        self._pipeline = ("Pipeline", ledger.pipeline.name)
+        self._retention_s = retention_s
+        self._minute = Minute()
+        self._as_of: float | None = None
+        self._data_api_s = 0.0
+        self._sent_at = time.monotonic()
+        self._sending: threading.Thread | None = None
+        self._complained = False
+
+    def round(self, markers: Sequence[Marker], as_of: datetime | None, step: Step | None, clock: Clock) -> None:
+        """Take in what one round of the loop did.
+
+        Args:
+            markers: How far each shard was read.
+            as_of: Every change that was in the stream by then is in the table; None when this round cannot tell.
+            step: What was committed; None when there was nothing to commit.
+            clock: Seconds of each step.
+        """
+        lag_s = max((marker.behind_ms for marker in markers), default=0) / 1000
+        self._minute.add("StreamLagSeconds", lag_s, self._pipeline)
+        headroom = 100 * max(0.0, self._retention_s - lag_s) / self._retention_s
+        self._minute.add("RetentionHeadroomPercent", headroom, self._pipeline)
+        self._as_of = as_of.timestamp() if as_of else self._as_of
+        if step:
+            self._minute.steps.append(step.id)
+            for name, seconds in clock.seconds.items():
+                self._minute.add("BatchSeconds", seconds, self._pipeline, ("Step", name))
+        self.tick()
+
+    def tick(self) -> None:
+        """Say that the job lives, and send when a minute is over."""
+        if self._as_of is not None:
+            self._minute.add("FreshnessSeconds", max(0.0, time.time() - self._as_of), self._pipeline)
+        if time.monotonic() - self._sent_at >= EVERY_S and not (self._sending and self._sending.is_alive()):
+            self._start_sending()
+
+    def close(self) -> None:
+        """Send what is left, and wait for it, but not long."""
+        if self._sending:
+            self._sending.join(LAST_WORD_S)
+        self._start_sending().join(LAST_WORD_S)
+
+    def _start_sending(self) -> threading.Thread:
+        minute, self._minute = self._minute, Minute()
+        self._sent_at = time.monotonic()
+        spent = self._ledger.warehouse.spent.seconds
+        minute.add("DataApiSeconds", spent - self._data_api_s, self._pipeline)
+        self._data_api_s = spent
+        minute.add("JobAlive", 1, self._pipeline)
+        self._sending = threading.Thread(target=self._send, args=(minute,), daemon=True)
+        self._sending.start()
+        return self._sending
+
+    def _send(self, minute: Minute) -> None:
+        try:
+            for name, count in self._counted(minute.steps).items():
+                minute.add(name, count, self._pipeline)
+            self._cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data(minute, datetime.now(UTC)))
+        except (ClientError, BotoCoreError, FreshetError) as error:
+            if not self._complained:
+                log.warning("metrics could not be sent (%s); the job goes on without", type(error).__name__)
+            self._complained = True
+        else:
+            self._complained = False
+
+    def _counted(self, steps: Sequence[str]) -> dict[str, int]:
+        if not steps:
+            return {}
+        totals = self._ledger.totals(steps)
+        return {metric: totals[column] for metric, column in COUNTED.items()}
+
+
+def data(minute: Minute, at: datetime) -> list[dict[str, Any]]:
+    """Write a minute's values as PutMetricData takes them."""
+    return [
+        {
+            "MetricName": name,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+            "Timestamp": at,
+            "Unit": METRICS[name],
+            "StatisticValues": {
+                "SampleCount": values.count,
+                "Sum": values.total,
+                "Minimum": values.smallest,
+                "Maximum": values.largest,
+            },
+        }
+        for (name, dimensions), values in minute.values.items()
+    ]
