@@ -206,7 +206,8 @@ class _Template:
             if name in own:
                 value = self.value(own[name], where)
             elif "." in name:
-                value = self.attribute(*name.split(".", 1), where)
+                logical, _, attribute = name.partition(".")
+                value = self.attribute(logical, attribute, where)
             else:
                 value = self.ref(name, where)
             self._must(isinstance(value, str), f"{where}: ${{{name}}} is no text: {value!r}")
