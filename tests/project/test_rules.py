@@ -19,14 +19,12 @@ ROOMS = {
     "freshet/deploy": BASICS | {"freshet.pipeline"},
     "freshet/verify": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "freshet/console": BASICS | {"freshet.redshift"},
-    "freshet/deploy": BASICS | {"freshet.pipeline"},
     "freshet/cli": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
     "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "simulators": set(),
     "cloudformation": {"streaming_job"},
     "sandbox": set(),
-    "cloudformation": {"streaming_job"},
     "benchmarks": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
 }
 OURS = {"freshet", "streaming_job", "batch_jobs", "simulators", "sandbox", "benchmarks", "tests"}
