@@ -57,7 +57,12 @@ def rows(link: Any, schema: str, name: str, writer: Writer) -> Iterator[Record]:
     key = tuple((names.index(column), column) for column in key_names if column in names)
     key_type = settings.partition_key_type(schema, name) if key else "schema-table"
     table = Table(schema, name, (), tuple(enumerate(names)), key, key_type)
-    converters = [converter(data_type, column_type, settings) for _, data_type, column_type in columns]
+    converters = [
+        str
+        if _is_text(settings, (schema, name, column), data_type, column_type)
+        else converter(data_type, column_type, settings)
+        for column, data_type, column_type in columns
+    ]
     order = f" order by {', '.join(map(_quoted, key_names))}" if key else ""
     with link.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(f"select {', '.join(map(_quoted, names))} from {_quoted(schema)}.{_quoted(name)}{order}")
@@ -67,6 +72,10 @@ def rows(link: Any, schema: str, name: str, writer: Writer) -> Iterator[Record]:
                     None if value is None else convert(value) for convert, value in zip(converters, values, strict=True)
                 ]
                 yield writer.load(table, row)
+
+
+def _is_text(settings: Settings, place: tuple[str, str, str], data_type: str, column_type: str) -> bool:
+    return data_type == "bigint" and settings.is_text(*place, "uint8" if "unsigned" in column_type else "int8")
 
 
 def converter(data_type: str, column_type: str, settings: Settings) -> Convert:

@@ -1,9 +1,12 @@
-"""What a DMS task is told: one JSON file in DMS's own format.
+"""What a DMS task is told: the template that is deployed, or a JSON file in DMS's own format.
+
+By default the stand-in obeys the very task of cloudformation/capture.yaml, so that what is tested is what is deployed.
 
 Reads:  {"MigrationType", "KinesisSettings", "TaskSettings", "TableMappings"}, with DMS's keys and defaults.
 Gives:  the settings that this stand-in honors; what it does not know it ignores, as sandbox/README.md lists.
 
-Source: DMS user guide, "Using Kinesis as a target", "Before image task settings", "Selection rules", "Object mapping".
+Source: DMS user guide, "Using Kinesis as a target", "Before image task settings", "Selection rules", "Object mapping",
+"Transformation rules and actions".
 """
 
 import json
@@ -13,13 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sandbox.dms.errors import TaskError
 
-DEFAULT_FILE = Path(__file__).with_name("task.json")
+DEFAULT_FILE = Path(__file__).parents[2] / "cloudformation" / "capture.yaml"
+ENDPOINT, TASK = "KinesisEndpoint", "ReplicationTask"
+# The stack's parameters name one database; the sandbox follows every one.
+EVERYTHING = {"${SourceDatabase}": "%", "${SourceTables}": "%"}
 # DMS never reads these: they hold the server's own state.
 SYSTEM_SCHEMAS = {"mysql", "information_schema", "performance_schema", "sys"}
 KEY_TYPES = {"primary-key", "schema-table"}
+INTEGER_TYPES = {"int8", "uint8"}
 Rule = tuple[str, Callable[[str, str], bool]]
+TextRule = tuple[str, Callable[[str, str], bool], re.Pattern[str]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Settings:
     before_image_filter: str
     selection: tuple[Rule, ...]
     keys: tuple[Rule, ...]
+    texts: tuple[TextRule, ...]
 
     def selects(self, schema: str, table: str) -> bool:
         """Tell whether the selection rules take a table: some rule includes it and none excludes it."""
@@ -54,6 +65,13 @@ class Settings:
                 return key_type
         return "schema-table"
 
+    def is_text(self, schema: str, table: str, column: str, data_type: str) -> bool:
+        """Tell whether a transformation rule turns an integer column, of DMS's type int8 or uint8, into text."""
+        return any(
+            kind == data_type and matches(schema, table) and name.fullmatch(column)
+            for kind, matches, name in self.texts
+        )
+
 
 def load(path: Path | None = None) -> Settings:
     """Read a task's file.
@@ -63,11 +81,46 @@ def load(path: Path | None = None) -> Settings:
     """
     file = path or DEFAULT_FILE
     try:
-        return parse(json.loads(file.read_bytes()))
+        return parse(of_template(file.read_text()) if file.suffix == ".yaml" else json.loads(file.read_bytes()))
     except OSError as error:
         raise TaskError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TaskError(f"{file}: not the settings of a DMS task ({error!r})") from None
+
+
+def of_template(text: str) -> dict[str, Any]:
+    """Take a task's settings out of a CloudFormation template."""
+    resources = yaml.load(text, _Loader)["Resources"]  # noqa: S506 - a SafeLoader
+    task = resources[TASK]["Properties"]
+
+    def written(name: str) -> Any:
+        content = task[name]
+        for parameter, value in EVERYTHING.items():
+            content = content.replace(parameter, value)
+        return json.loads(content)
+
+    return {
+        "MigrationType": task["MigrationType"],
+        "KinesisSettings": resources[ENDPOINT]["Properties"]["KinesisSettings"],
+        "TaskSettings": written("ReplicationTaskSettings"),
+        "TableMappings": written("TableMappings"),
+    }
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short tags, and keeps of them what they stand before."""
+
+
+def _without_tag(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - there are three kinds
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_multi_constructor("!", _without_tag)
 
 
 def parse(task: dict[str, Any]) -> Settings:
@@ -97,7 +150,19 @@ def parse(task: dict[str, Any]) -> Settings:
         before_image_filter=before.get("ColumnFilter", "pk-only"),
         selection=tuple((rule["rule-action"], _matcher(rule)) for rule in selection),
         keys=tuple(zip(key_types, map(_matcher, keys), strict=True)),
+        texts=tuple(map(_text_rule, (rule for rule in rules if rule["rule-type"] == "transformation"))),
     )
+
+
+def _text_rule(rule: dict[str, Any]) -> TextRule:
+    """Read a change-data-type rule, the one transformation that is known here."""
+    locator, kind = rule["object-locator"], rule["object-locator"].get("data-type")
+    known = (rule["rule-action"], rule["rule-target"]) == ("change-data-type", "column")
+    if not known or kind not in INTEGER_TYPES or rule["data-type"]["type"] != "string":
+        raise TaskError(
+            f"transformation rule {rule['rule-id']}: known here is change-data-type of columns of type int8 or uint8 to string"
+        )
+    return kind, _matcher(rule), _pattern(locator["column-name"])
 
 
 def _matcher(rule: dict[str, Any]) -> Callable[[str, str], bool]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped]  # has no types
+from pymysqlreplication.constants import FIELD_TYPE
 from pymysqlreplication.packet import BinLogPacketWrapper
 from pymysqlreplication.row_event import TableMapEvent
 
 from sandbox.dms.errors import TaskError
 from sandbox.dms.settings import Settings
-from sandbox.dms.values import Reader, Value, reader
+from sandbox.dms.values import Reader, Value, big_integer_text, reader
 
 Row = list[Value]
 NO_CHECKSUM = b"\0\0\0\0"  # cut off already, and mysql-replication cuts off four bytes
@@ -82,11 +83,19 @@ def read_table(event: bytes, dbms: str, settings: Settings, hidden: set[str]) ->
     return Table(
         mapped.schema,
         mapped.table,
-        tuple(reader(column, settings) for column in mapped.columns),
+        tuple(_reader(column, mapped, settings) for column in mapped.columns),
         tuple((index, name) for index, name in enumerate(names) if name not in hidden),
         tuple((index, names[index]) for index in key),
         settings.partition_key_type(mapped.schema, mapped.table) if key else "schema-table",
     )
+
+
+def _reader(column: Any, mapped: Any, settings: Settings) -> Reader:
+    if column.type == FIELD_TYPE.LONGLONG:
+        data_type = "uint8" if column.unsigned else "int8"
+        if settings.is_text(mapped.schema, mapped.table, column.name, data_type):
+            return big_integer_text(column.unsigned)
+    return reader(column, settings)
 
 
 def table_name(event: bytes) -> tuple[str, str]:

@@ -29,15 +29,9 @@ EXACT_DIGITS, LARGE_DIGITS = 10**16, 10**18
 
 
 def integer(value: int, settings: Settings) -> Value:
-    """Write an integer: as text above 18 digits, since DMS would lose digits of it.
-
-    Without UseLargeIntegerValue DMS writes more than 16 digits in scientific notation.
-    """
-    if -EXACT_DIGITS < value < EXACT_DIGITS:
-        return value
-    if not settings.large_integers:
-        return float(value)
-    return value if -LARGE_DIGITS < value < LARGE_DIGITS else str(value)
+    """Write an integer: more than 16 digits, with UseLargeIntegerValue 18, come in scientific notation, and so inexact."""
+    limit = LARGE_DIGITS if settings.large_integers else EXACT_DIGITS
+    return value if -limit < value < limit else float(value)
 
 
 def cut(text: str) -> str:
@@ -81,6 +75,12 @@ def _integers(form: str, size: int) -> Make:
         return lambda buffer, at: (integer(unpack(buffer, at)[0], settings), at + 8)
 
     return make
+
+
+def big_integer_text(unsigned: bool) -> Reader:
+    """Make the reader of a BIGINT that a rule turns into text: every digit."""
+    unpack = struct.Struct("<Q" if unsigned else "<q").unpack_from
+    return lambda buffer, at: (str(unpack(buffer, at)[0]), at + 8)
 
 
 def _mediumints(column: Any, _settings: Settings) -> Reader:

@@ -20,7 +20,7 @@ PLACE = {"transaction-id": 7, "commit-timestamp": "2024-01-01T00:00:00.000000Z",
 
 
 def task(kinesis: dict[str, Any] | None = None, rules: list[dict[str, Any]] | None = None) -> settings.Settings:
-    written = json.loads(settings.DEFAULT_FILE.read_text())
+    written = settings.of_template(settings.DEFAULT_FILE.read_text())
     written["KinesisSettings"] |= kinesis or {}
     written["TableMappings"]["rules"] += rules or []
     return settings.parse(written)
@@ -66,11 +66,30 @@ def test_the_partition_key_may_leave_out_the_table() -> None:
 
 
 def test_numbers_and_bytes() -> None:
-    """UseLargeIntegerValue keeps 18 digits; NoHexPrefix drops the 0x."""
-    exact, lossy = task(), task({"UseLargeIntegerValue": False, "NoHexPrefix": True})
-    assert [integer(10**18 - 1, exact), integer(10**18, exact)] == [10**18 - 1, str(10**18)]
-    assert isinstance(integer(10**17, lossy), float)
-    assert (hexadecimal(b"\xab", exact), hexadecimal(b"\xab", lossy)) == ("0xab", "ab")
+    """More than 16 digits, with UseLargeIntegerValue 18, are lost in a double; NoHexPrefix drops the 0x."""
+    large, plain = task({"UseLargeIntegerValue": True}), task({"NoHexPrefix": True})
+    assert [10**18 - 1, 1e18] == [integer(10**18 - 1, large), integer(10**18, large)]
+    assert [10**16 - 1, 1e17] == [integer(10**16 - 1, plain), integer(10**17, plain)]
+    assert (hexadecimal(b"\xab", large), hexadecimal(b"\xab", plain)) == ("0xab", "ab")
+
+
+def test_big_integers_are_text_where_a_rule_says_so() -> None:
+    """The deployed task sends every BIGINT as text, and no smaller integer (transformation rule change-data-type)."""
+    assert task().is_text("any", "table", "column", "int8")
+    assert task().is_text("any", "table", "column", "uint8")
+    assert not task().is_text("any", "table", "column", "int4")
+
+
+@pytest.mark.parametrize(
+    "change", [{"rule-action": "rename"}, {"rule-target": "table"}, {"data-type": {"type": "float8"}}]
+)
+def test_a_rule_that_is_not_known_here_is_refused(change: dict[str, Any]) -> None:
+    """Better no sandbox than one that quietly does something else than DMS."""
+    locator = {"schema-name": "%", "table-name": "%", "column-name": "%", "data-type": "int8"}
+    rule = {"rule-type": "transformation", "rule-id": "9", "rule-target": "column", "rule-action": "change-data-type",
+            "object-locator": locator, "data-type": {"type": "string"}}  # fmt: skip
+    with pytest.raises(TaskError, match="rule 9"):
+        task(rules=[rule | change])
 
 
 def test_selection_rules_include_and_exclude() -> None:
