@@ -1,6 +1,6 @@
 """What the Python shell jobs import, as one zip that their script fetches: they need no pip, and so no way to an index.
 
-Reads:  the simulators of the clone, and pure-Python wheels.
+Reads:  the simulators and the bootstrap program of the clone, and pure-Python wheels.
 Gives:  a zip whose root belongs on sys.path; of the same content always the same bytes.
 """
 
@@ -10,18 +10,19 @@ from pathlib import Path
 
 TIME = (2020, 1, 1, 0, 0, 0)
 LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
+BOOTSTRAP = Path("cloudformation/bootstrap.py")
 GLUES_OWN = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3")  # the library set "analytics" has them
 
 
-def simulator_bundle(simulators: Path, wheels: Sequence[Path], out: Path) -> Path:
+def shell_bundle(root: Path, wheels: Sequence[Path], out: Path) -> Path:
     """Write the zip.
 
     Args:
-        simulators: The folder of the simulators.
-        wheels: Pure-Python wheels of what they import.
+        root: The clone.
+        wheels: Pure-Python wheels of what the programs import.
         out: The file to write.
     """
-    content = dict(_own(simulators))
+    content = dict(_own(root / "simulators")) | {BOOTSTRAP.name: (root / BOOTSTRAP).read_bytes()}
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as packed:
             content |= {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}

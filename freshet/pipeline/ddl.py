@@ -21,14 +21,13 @@ _OWN_COMMENTS = {
 def target_ddl(pipeline: Pipeline) -> list[str]:
     """Give the statements that make the target: the table, its comments, its grants.
 
-    They may be run again: the table is made only if it is missing. There may be more than the 40 that one
+    They may be run again: the table is made only if it is missing. Its schema is there. There may be more than the 40 that one
     BatchExecuteStatement takes.
 
     Source: Redshift, CREATE TABLE: constraints but NOT NULL are declared, not enforced.
     """
     schema, target = quoted(pipeline.target_schema), _target(pipeline)
-    statements = [] if pipeline.target_schema == "public" else [f"create schema if not exists {schema}"]
-    statements.append(_create(pipeline))
+    statements = [_create(pipeline)]
     about = f"Freshet pipeline {pipeline.name}: one row a {pipeline.fact.name} of {pipeline.database}"
     statements.append(f"comment on table {target} is {_text(about)}")
     comments = {output.name: output.comment for output in pipeline.outputs if output.comment} | _OWN_COMMENTS

@@ -97,12 +97,9 @@ class ControlTables:
         return (self.lock, self.state, self.steps, self.positions, self.quarantine)
 
     def create(self) -> list[str]:
-        """Give the statements that make what is missing."""
+        """Give the statements that make what is missing; the schema is there."""
         tables = {self.state: STATE, self.steps: STEPS, self.positions: POSITIONS, self.quarantine: QUARANTINE}
-        statements = [
-            f"create schema if not exists {SCHEMA}",
-            f"create table if not exists {self.lock} (nothing integer)",
-        ]
+        statements = [f"create table if not exists {self.lock} (nothing integer)"]
         for table, columns in tables.items():
             body = ", ".join(f"{name} {kind}" for name, kind, _ in columns)
             statements.append(f"create table if not exists {table} ({body}) diststyle all")

@@ -72,13 +72,19 @@ class Ledger:
             self._check_kept()
             return
         self._create_readers()
-        statements = [*self.tables.create(), *target_ddl, *self.tables.describe()]
+        statements = [*self._missing_schemas(), *self.tables.create(), *target_ddl, *self.tables.describe()]
         for start in range(0, len(statements), STATEMENTS_MAX):
             self.warehouse.run(statements[start : start + STATEMENTS_MAX])
         self.warehouse.run(self.tables.first_state(str(uuid.uuid4())))
         self._check_kept()
         states = [table for table in self._own_tables() if table.endswith("_state")]
         self.warehouse.run([freshness_view(states), *self._reader_grants()])
+
+    def _missing_schemas(self) -> list[str]:
+        """Make no schema that is there, not even with IF NOT EXISTS: that asks for a right on the database."""
+        known = {row["schema_name"] for row in self.warehouse.query("select schema_name from svv_redshift_schemas")}
+        wanted = dict.fromkeys((SCHEMA, self.pipeline.target_schema))
+        return [f"create schema if not exists {quoted(name)}" for name in wanted if name not in known]
 
     def _own_tables(self) -> list[str]:
         rows = self.warehouse.query(f"select table_name from svv_tables where table_schema = '{SCHEMA}'")

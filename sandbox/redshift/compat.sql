@@ -206,7 +206,14 @@ select current_database()::varchar(128) as table_catalog,
 
 create or replace view svv_roles as
 select oid::integer as role_id, rolname::varchar(128) as role_name, 'sandbox'::varchar(128) as role_owner
-  from pg_roles where not rolcanlogin and rolname not like 'pg\_%';
+  from pg_roles where not rolcanlogin and rolname not like 'pg\_%' and pg_has_role(current_user, oid, 'member');
+
+create or replace view svv_redshift_schemas as
+select current_database()::varchar(128) as database_name, nspname::varchar(128) as schema_name, nspowner::integer as schema_owner,
+       'local'::varchar(128) as schema_type, null::varchar(128) as schema_acl, null::varchar(128) as schema_option
+  from pg_namespace
+ where nspname not like 'pg\_%' and nspname not in ('redshift_compat', 'information_schema')
+   and has_schema_privilege(current_user, oid, 'usage');
 
 create or replace function rows_of(relation oid) returns bigint language plpgsql stable as $$
 declare

@@ -32,7 +32,7 @@ class DataApi:
 
     def __init__(self, jobs: Jobs, submit: Callable[[Job], None], workgroup: str) -> None:
         self.jobs, self.submit, self.workgroup = jobs, submit, workgroup
-        self._operations: dict[str, Callable[[Json, float], Json]] = {
+        self._operations: dict[str, Callable[[Json, float, str | None], Json]] = {
             "ExecuteStatement": self._execute,
             "BatchExecuteStatement": self._batch_execute,
             "DescribeStatement": self._describe,
@@ -41,34 +41,35 @@ class DataApi:
             "ListStatements": self._list,
         }
 
-    def answer(self, operation: str, request: Json, delay_s: float = 0.0) -> Json:
+    def answer(self, operation: str, request: Json, delay_s: float = 0.0, user: str | None = None) -> Json:
         """Carry out one operation.
 
         Args:
             operation: Name as in X-Amz-Target, without the service.
             request: The request's members.
             delay_s: Fault control: what is submitted takes so much longer before it commits.
+            user: The database's user for the caller's identity; None for the administrator.
 
         Raises:
             ApiError: What the API answers instead.
         """
         if operation not in self._operations:
             raise ApiError("UnknownOperationException", f"the sandbox's Data API has no operation {operation}")
-        return self._operations[operation](request, delay_s)
+        return self._operations[operation](request, delay_s, user)
 
-    def _execute(self, request: Json, delay_s: float) -> Json:
+    def _execute(self, request: Json, delay_s: float, user: str | None) -> Json:
         sql = _text(request, "Sql", required=True)
-        return self._start(request, [sql], is_batch=False, delay_s=delay_s)
+        return self._start(request, [sql], is_batch=False, delay_s=delay_s, user=user)
 
-    def _batch_execute(self, request: Json, delay_s: float) -> Json:
+    def _batch_execute(self, request: Json, delay_s: float, user: str | None) -> Json:
         sqls = request.get("Sqls")
         if not isinstance(sqls, list) or not 1 <= len(sqls) <= STATEMENTS_MAX:
             raise _broken("sqls", f"Member must have length between 1 and {STATEMENTS_MAX}, inclusive")
         if request.get("ExecutionMode", "TRANSACTION") != "TRANSACTION":
             raise invalid("the sandbox knows ExecutionMode TRANSACTION only")
-        return self._start(request, [str(sql) for sql in sqls], is_batch=True, delay_s=delay_s)
+        return self._start(request, [str(sql) for sql in sqls], is_batch=True, delay_s=delay_s, user=user)
 
-    def _start(self, request: Json, sqls: list[str], *, is_batch: bool, delay_s: float) -> Json:
+    def _start(self, request: Json, sqls: list[str], *, is_batch: bool, delay_s: float, user: str | None) -> Json:
         self._check_target(request)
         seconds = _wait_time(request)
         if any(not 1 <= len(sql.encode()) <= STATEMENT_BYTES_MAX for sql in sqls):
@@ -84,6 +85,7 @@ class DataApi:
             is_batch=is_batch,
             name=_text(request, "StatementName"),
             delay_s=delay_s,
+            user=None if request.get("SecretArn") else user,
         )
         job, is_new = self.jobs.add(job, token)
         if is_new:
@@ -108,7 +110,7 @@ class DataApi:
         if workgroup.rpartition("/")[2] != self.workgroup:
             raise invalid("Redshift endpoint doesn't exist in this region.")
 
-    def _describe(self, request: Json, _delay_s: float) -> Json:
+    def _describe(self, request: Json, _delay_s: float, _user: str | None) -> Json:
         job, place = self._found(request)
         self.jobs.wait(job, _wait_time(request))
         if place is not None:
@@ -133,7 +135,7 @@ class DataApi:
             answer["QueryString"] = job.parts[0].sql
         return answer
 
-    def _result(self, request: Json, _delay_s: float) -> Json:
+    def _result(self, request: Json, _delay_s: float, _user: str | None) -> Json:
         job, place = self._found(request)
         self.jobs.wait(job, _wait_time(request))
         if job.is_batch and place is None:
@@ -148,14 +150,14 @@ class DataApi:
             raise invalid("Invalid NextToken")
         return result.page(int(start))
 
-    def _cancel(self, request: Json, _delay_s: float) -> Json:
+    def _cancel(self, request: Json, _delay_s: float, _user: str | None) -> Json:
         job, place = self._found(request)
         if place is not None:
             raise invalid("A sub-statement cannot be canceled; cancel the batch.")
         self.jobs.cancel(job)
         return {"Status": True}
 
-    def _list(self, request: Json, _delay_s: float) -> Json:
+    def _list(self, request: Json, _delay_s: float, _user: str | None) -> Json:
         wanted = request.get("Status", "ALL")
         if wanted != "ALL" and wanted not in _STATUSES:
             raise _broken("status", "Member must satisfy enum value set")
@@ -219,7 +221,7 @@ def _parameters(request: Json, sqls: list[str]) -> dict[str, str]:
 
 
 def _where(job: Job) -> Json:
-    return {"WorkgroupName": job.workgroup, "Database": job.database, "DbUser": "IAMR:sandbox"}
+    return {"WorkgroupName": job.workgroup, "Database": job.database, "DbUser": job.user or "sandbox"}
 
 
 def _times(created_at: float, updated_at: float) -> Json:

@@ -1,15 +1,18 @@
-"""Statements that define things beside tables: schemas, views, roles, comments, grants, drops; and LOCK.
+"""Statements that define things beside tables: schemas, views, users, roles, comments, grants, drops; and LOCK.
 
-Source: Redshift Developer Guide, "CREATE VIEW", "CREATE ROLE", "COMMENT", "GRANT", "DROP TABLE", "LOCK".
+Source: Redshift Developer Guide, "CREATE VIEW", "CREATE USER", "CREATE ROLE", "COMMENT", "GRANT", "DROP TABLE", "LOCK".
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
 from sandbox.redshift.query import query
 from sandbox.redshift.rewrite import rewrite
 from sandbox.redshift.session import Outcome, Plan, Session
+
+Item = TypeVar("Item")
 
 
 def drop(kind: str) -> Callable[[Cursor, str], Plan]:
@@ -32,8 +35,9 @@ def create_schema(cursor: Cursor, _text: str) -> Plan:
     """Plan a CREATE SCHEMA."""
     if_missing = " if not exists" if cursor.accept("if", "not", "exists") else ""
     name = cursor.name()
+    owner = f" authorization {quoted(cursor.user())}" if cursor.accept("authorization") else ""
     cursor.end()
-    return _definition(f"create schema{if_missing} {quoted(name)}")
+    return _definition(f"create schema{if_missing} {quoted(name)}{owner}")
 
 
 def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
@@ -63,6 +67,17 @@ def create_role(cursor: Cursor, _text: str) -> Plan:
     return _definition(f"create role {quoted(name)} nologin")
 
 
+def create_user(cursor: Cursor, _text: str) -> Plan:
+    """Plan a CREATE USER that nobody can log in as with a password, which is how IAM's identities are users."""
+    name = cursor.user()
+    if not cursor.accept("password"):
+        raise Refused("syntax error: CREATE USER needs a PASSWORD clause")
+    if not cursor.accept("disable"):
+        raise Refused("the sandbox knows CREATE USER ... PASSWORD DISABLE only")
+    cursor.end()
+    return _definition(f"create role {quoted(name)} login")
+
+
 def comment(kind: str) -> Callable[[Cursor, str], Plan]:
     """Give the handler of COMMENT ON TABLE, COLUMN or VIEW."""
 
@@ -79,33 +94,51 @@ def comment(kind: str) -> Callable[[Cursor, str], Plan]:
 
 
 def grant(cursor: Cursor, _text: str) -> Plan:
-    """Plan a GRANT SELECT ON tables or USAGE ON SCHEMA, to roles, groups, users or PUBLIC."""
-    if cursor.accept("usage", "on", "schema"):
-        what, take = "usage on schema", cursor.name
-        names = [quoted(take())]
-        while cursor.accept(","):
-            names.append(quoted(take()))
+    """Plan a GRANT of a role, of SELECT ON tables, or of USAGE and CREATE ON SCHEMA, to roles, groups, users or PUBLIC."""
+    if cursor.accept("role"):
+        what, names, to_users_only = "", [quoted(cursor.name())], True
     elif cursor.accept("select", "on"):
         cursor.accept("table")
-        what, names = "select on table", [sql_name(cursor.path())]
-        while cursor.accept(","):
-            names.append(sql_name(cursor.path()))
+        what, names, to_users_only = "select on table ", _several(cursor, lambda: sql_name(cursor.path())), False
     else:
+        what = f"{_schema_rights(cursor)} on schema "
+        names, to_users_only = _several(cursor, lambda: quoted(cursor.name())), False
+    cursor.expect("to")
+    takers = _several(cursor, lambda: _taker(cursor))
+    option = ""
+    if not to_users_only and cursor.accept("with", "grant", "option"):
+        if any(is_group for _, is_group in takers):
+            raise Refused("WITH GRANT OPTION is not supported for groups, roles and PUBLIC")
+        option = " with grant option"
+    cursor.end()
+    return _definition(f"grant {what}{', '.join(names)} to {', '.join(name for name, _ in takers)}{option}")
+
+
+def _schema_rights(cursor: Cursor) -> str:
+    rights = []
+    while right := next((name for name in ("usage", "create") if cursor.accept(name)), None):
+        rights.append(right)
+        if not cursor.accept(","):
+            break
+    if not rights or not cursor.accept("on", "schema"):
         words = " ".join(token.text for token in cursor.tokens[: cursor.at + 3])
         raise Refused(f"the sandbox does not know this statement: {words} ...")
-    cursor.expect("to")
-    takers = [_taker(cursor)]
+    return ", ".join(rights)
+
+
+def _several(cursor: Cursor, take: Callable[[], Item]) -> list[Item]:
+    items = [take()]
     while cursor.accept(","):
-        takers.append(_taker(cursor))
-    cursor.end()
-    return _definition(f"grant {what} {', '.join(names)} to {', '.join(takers)}")
+        items.append(take())
+    return items
 
 
-def _taker(cursor: Cursor) -> str:
+def _taker(cursor: Cursor) -> tuple[str, bool]:
+    """Read who is granted something, and whether it is more than one user."""
     if cursor.accept("public"):
-        return "public"
-    _ = cursor.accept("role") or cursor.accept("group")
-    return quoted(cursor.name())
+        return "public", True
+    is_group = cursor.accept("role") or cursor.accept("group")
+    return quoted(cursor.name() if is_group else cursor.user()), bool(is_group)
 
 
 def lock(cursor: Cursor, _text: str) -> Plan:

@@ -50,6 +50,7 @@ class Job:
     parameters: dict[str, str]
     is_batch: bool
     name: str
+    user: str | None = None  # None: the administrator
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)

@@ -170,6 +170,18 @@ class Cursor:
         self.at += 1
         return name
 
+    def user(self) -> str:
+        """Take the name of a user; those of IAM's identities keep their case between quotes.
+
+        Source: Redshift Management Guide, "Using IAM authentication to generate database user credentials" ("IAMR:role").
+
+        Raises:
+            Refused: No name comes next.
+        """
+        written = self.here.text[1:-1] if self.here and self.here.kind == "quoted" else ""
+        name = self.name()
+        return written if written.startswith(("IAM:", "IAMR:")) else name
+
     def path(self) -> tuple[str, ...]:
         """Take a name with its schema: `t` or `s.t`, at most three parts."""
         parts = [self.name()]

@@ -27,6 +27,7 @@ from sandbox.redshift.postgres import Postgres
 from sandbox.redshift.workers import Workers
 
 _TARGET: Final = "RedshiftData."
+ADMINISTRATOR: Final = "sandbox"  # the access key that everyone uses who does not play a role
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _FAULTS: Final = frozenset({"lose_response", "delay_s", "throttle"})
 
@@ -164,7 +165,7 @@ class _Server(ThreadingHTTPServer):
             except OSError:
                 continue  # it was closed meanwhile
 
-    def operate(self, operation: str, body: bytes) -> _Answer:
+    def operate(self, operation: str, body: bytes, user: str | None) -> _Answer:
         """Answer one call of the Data API, with its fault if one is planned."""
         fault = self.faults.take(operation)
         delay_s = fault.value if fault is not None and fault.fault == "delay_s" else 0.0
@@ -173,7 +174,7 @@ class _Server(ThreadingHTTPServer):
         if fault is not None and fault.fault == "throttle":
             return _Answer(400, body_of(ApiError("ThrottlingException", "Rate exceeded")))
         try:
-            answer = self.api.answer(operation, _request(body), delay_s)
+            answer = self.api.answer(operation, _request(body), delay_s, user)
         except ApiError as error:
             return _Answer(error.status, body_of(error))
         return _Answer(200, answer, lost=fault is not None and fault.fault == "lose_response")
@@ -191,6 +192,16 @@ class _Server(ThreadingHTTPServer):
         if method == "DELETE":
             self.faults.clear()
         return _Answer(200, self.faults.report())
+
+
+def _user(authorization: str) -> str | None:
+    """Give the database's user for the access key that signed a request, as if the key were a role's name.
+
+    Source: Redshift Management Guide, "Using IAM authentication to generate database user credentials": the user of a role is
+    named IAMR: and the role's name.
+    """
+    key = authorization.partition("Credential=")[2].partition("/")[0]
+    return f"IAMR:{key}" if key not in {"", ADMINISTRATOR} else None
 
 
 def _request(body: bytes) -> Json:
@@ -224,7 +235,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/_sandbox/faults":
             answer = self.server.control(self.command, body)
         elif target.startswith(_TARGET):
-            answer = self.server.operate(target.removeprefix(_TARGET), body)
+            answer = self.server.operate(
+                target.removeprefix(_TARGET), body, _user(self.headers.get("Authorization", ""))
+            )
         else:
             answer = _Answer(404, {"__type": "UnknownOperationException", "Message": "this is the Redshift Data API"})
         if answer.lost:

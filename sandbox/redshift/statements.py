@@ -36,6 +36,7 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("create", "view"): definitions.create_view(replace=False),
     ("create", "or", "replace", "view"): definitions.create_view(replace=True),
     ("create", "role"): definitions.create_role,
+    ("create", "user"): definitions.create_user,
     ("drop", "table"): definitions.drop("table"),
     ("drop", "view"): definitions.drop("view"),
     ("comment", "on", "table"): definitions.comment("table"),

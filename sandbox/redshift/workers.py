@@ -18,6 +18,7 @@ from psycopg import IsolationLevel
 
 from sandbox.redshift.errors import Refused, error_text
 from sandbox.redshift.jobs import Job, Jobs, Part
+from sandbox.redshift.lexer import quoted
 from sandbox.redshift.postgres import Postgres
 from sandbox.redshift.session import Plan, Session
 from sandbox.redshift.statements import plan
@@ -42,6 +43,8 @@ class Workers:
     def __init__(self, postgres: Postgres, jobs: Jobs, s3: Callable[[], Any]) -> None:
         self.postgres, self.jobs, self.s3 = postgres, jobs, s3
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._users: set[str] = set()
+        self._making_users = threading.Lock()
         self._threads = [threading.Thread(target=self._work, name=f"redshift-{n}", daemon=True) for n in range(WORKERS)]
         for thread in self._threads:
             thread.start()
@@ -90,6 +93,8 @@ class Workers:
         part: Part | None = None
         try:
             plans = [_planned(part.sql, job.parameters) for part in job.parts]
+            if job.user:
+                self._become(job.user, session)
             for part, planned in zip(job.parts, plans, strict=True):
                 self._check_cancelled(job)
                 self._run_part(part, planned, session)
@@ -107,6 +112,17 @@ class Workers:
             if not job.done:  # a fault of ours, which goes on to end this thread
                 connection.close()
                 self._fail(job, part, "ERROR: the sandbox itself failed, see its output")
+
+    def _become(self, user: str, session: Session) -> None:
+        """Go on as a user of the database, made at its first call; SET takes no snapshot, so a LOCK still comes before it."""
+        with self._making_users:
+            if user not in self._users:
+                with self.postgres.connect() as connection:
+                    known = connection.execute("select 1 from pg_roles where rolname = %s", (user,)).fetchone()
+                    if not known:
+                        connection.execute(f"create role {quoted(user)} login".encode())
+                self._users.add(user)
+        session.run(f"set local role {quoted(user)}")
 
     def _run_part(self, part: Part, planned: Plan | Refused, session: Session) -> None:
         part.status, part.began_at = "STARTED", self.jobs.now_s()

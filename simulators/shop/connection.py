@@ -32,7 +32,7 @@ def connect(chosen: argparse.Namespace) -> Any:
         NoDatabase: The server, or the secret, does not let us in.
         WrongInput: User, database or password is missing.
     """
-    settings = from_secret(chosen.secret) if chosen.secret else from_options(chosen)
+    settings = from_secret(chosen.secret, chosen.database) if chosen.secret else from_options(chosen)
     if chosen.ssl_ca:
         settings["ssl_ca"] = chosen.ssl_ca
     if settings.get("ssl_ca"):
@@ -63,8 +63,13 @@ def from_options(chosen: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def from_secret(name: str) -> dict[str, Any]:
-    """Read the connection from Secrets Manager; boto3 finds the region and credentials as always."""
+def from_secret(name: str, database: str | None = None) -> dict[str, Any]:
+    """Read the connection from Secrets Manager; boto3 finds the region and credentials as always.
+
+    Args:
+        name: The secret.
+        database: Which database, when it is not the secret's dbname.
+    """
     import boto3  # noqa: PLC0415  # slow to load, and not needed without a secret
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -81,7 +86,7 @@ def from_secret(name: str) -> dict[str, Any]:
             "port": int(secret["port"]),
             "user": secret["username"],
             "password": secret["password"],
-            "database": secret["dbname"],
+            "database": database or secret["dbname"],
             "ssl_ca": secret.get("ssl_ca"),
         }
     except (KeyError, TypeError, ValueError):  # the cause would quote the secret

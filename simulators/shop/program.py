@@ -42,7 +42,7 @@ def options(doc: str, example: str) -> argparse.ArgumentParser:
         epilog=f"Example: python simulators/{example} --user freshet --database sports --password_env MYSQL_PASSWORD",
         allow_abbrev=False,
     )
-    place = parser.add_argument_group("where the MySQL database is (either --secret or the others)")
+    place = parser.add_argument_group("where the MySQL database is (--secret, perhaps --database; or the others)")
     place.add_argument("--secret", metavar="NAME", help="a secret: {host, port, username, password, dbname, ssl_ca}")
     place.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     place.add_argument("--port", type=int, default=3306, help="default: %(default)s")

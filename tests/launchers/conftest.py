@@ -1,4 +1,4 @@
-"""Python as AWS Glue has it."""
+"""Python as AWS Glue has it, for Spark and for the Python shell."""
 
 import os
 import subprocess
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from freshet.cli.context import ROOT
-from freshet.deploy.wheels import STREAMING, download, pins, product_wheel
+from freshet.cli.context import ROOT, Place
+from freshet.deploy.bundles import shell_bundle, shell_pins
+from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from tests.environments import environment, find_python
 
 CACHE = Path(sys.prefix, "wheels")
@@ -39,3 +40,45 @@ def glue(tmp_path_factory: pytest.TempPathFactory) -> Glue:
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall"]
     subprocess.run([*install, "--no-index", "--no-deps", *map(str, wheels)], check=True, capture_output=True)
     return Glue(python, bool(glues))
+
+
+# What Glue adds for such a job. Source: Glue developer guide, "Python shell jobs", "Special parameters".
+SHELLS = ["--library-set", "analytics", "--job-bookmark-option", "job-bookmark-disable", "--scriptLocation", "s3://b/s.py",
+          "--TempDir", "s3://b/t/", "--job-language", "python"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A Python with boto3 and nothing else, the script, and the bundle and the authorities in S3."""
+
+    python: Path
+    is_glues_own: bool
+    bundle: str
+    authorities: str
+
+    def run(self, program: str, *arguments: str, code: int = 0, temporary: Path | None = None, **more: str) -> str:
+        """Run a program as the job does; give all that it said."""
+        script = ROOT / "cloudformation/launchers/python_shell.py"
+        kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+        run = subprocess.run(
+            [str(self.python), str(script), "--bundle", self.bundle, "--program", program, *SHELLS, *arguments],
+            cwd=self.python.parent, capture_output=True, text=True, timeout=120, check=False,
+            env={"PATH": "/usr/bin:/bin", **kept, **({"TMPDIR": str(temporary)} if temporary else {}), **more},
+        )  # fmt: skip
+        said = run.stdout + run.stderr
+        assert run.returncode == code, said
+        return said
+
+
+@pytest.fixture(scope="session")
+def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Glue's Python shell 3.9 and what is uploaded for it."""
+    glues = find_python("3.9")
+    python = environment("shell", Path(__file__).with_name("shell.txt"), glues or sys.executable)
+    wheels = download(shell_pins(pins(ROOT / "simulators/constraints.txt")), PYTHON_SHELL, CACHE)
+    bundle = shell_bundle(ROOT, wheels, tmp_path_factory.mktemp("bundle") / "bundle.zip")
+    s3, bucket = place.client("s3"), place.endpoints["staging_bucket"]
+    s3.upload_file(str(bundle), bucket, "freshet/test/code/shell/bundle.zip")
+    s3.upload_file(place.endpoints["mysql"]["tls_ca"], bucket, "freshet/test/code/shell/authorities.pem")
+    base = f"s3://{bucket}/freshet/test/code/shell"
+    return Shell(python, bool(glues), f"{base}/bundle.zip", f"{base}/authorities.pem")

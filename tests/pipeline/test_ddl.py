@@ -36,8 +36,8 @@ def test_another_schema_is_made_and_text_is_quoted(example: Pipeline) -> None:
     odd = replace(example.outputs[0], comment="it's\n a \\ thing")
     pipeline = replace(example, target_schema="sales", outputs=(odd,), distkey=None, sortkey=(), readers=("a", "b"))
     statements = target_ddl(pipeline)
-    assert statements[0] == 'create schema if not exists "sales"'
-    assert statements[1].endswith('primary key ("ticket_id")\n)')
+    assert statements[0].startswith('create table if not exists "sales"."sport_event_activity"')
+    assert statements[0].endswith('primary key ("ticket_id")\n)')
     assert 'comment on column "sales"."sport_event_activity"."ticket_id" is \'it\'\'s a \\\\ thing\'' in statements
     assert statements[-1] == 'grant select on "sales"."sport_event_activity" to role "b"'
 

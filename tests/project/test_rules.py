@@ -127,7 +127,10 @@ def test_every_requirement_has_its_pin() -> None:
     assert set() == {name.lower() for name in dependencies} - pinned
 
 
-@pytest.mark.parametrize("name", [name for name in files(".py") if name.startswith("simulators/")])
+SHELL = ("simulators/", "cloudformation/bootstrap.py", "cloudformation/launchers/python_shell.py")
+
+
+@pytest.mark.parametrize("name", [name for name in files(".py") if name.startswith(SHELL)])
 def test_simulators_are_python_3_9(name: str) -> None:
     """They run as AWS Glue Python shell jobs, which stop there."""
     ast.parse((ROOT / name).read_text(encoding="utf-8"), name, feature_version=(3, 9))

@@ -1,8 +1,10 @@
 """SQL as the Redshift Developer Guide describes it: what is taken, with which meaning, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
 PRELUDE = "create table {t} (id bigint not null, name varchar(10), price decimal(8,2), at timestamp, primary key (id))"
@@ -210,6 +212,43 @@ def test_views_comments_grants_and_drops(warehouse, table):
     assert "depend" in warehouse.refusal(f"drop table s_{table}.t")
     warehouse.run(f"drop view s_{table}.v", f"drop table if exists s_{table}.t, s_{table}.other restrict")
     assert [] == warehouse.rows(f"select 1 from svv_tables where table_schema = 's_{table}'")
+
+
+def test_users_of_iam_have_only_what_they_were_granted(warehouse, table):
+    """Developer Guide, 'CREATE USER', 'CREATE SCHEMA' (AUTHORIZATION), 'GRANT'; Management Guide, 'IAMR:' users."""
+    user = f"IAMR:Job-{table}"
+    warehouse.run(
+        f'create user "{user}" password disable',
+        f'create schema own_{table} authorization "{user}"',
+        f"create schema lent_{table}",
+        f'grant usage, create on schema lent_{table} to "{user}" with grant option',
+        f"create role reader_{table}",
+        f"create role other_{table}",
+        f'grant role reader_{table} to "{user}"',
+    )
+    assert [[user]] == warehouse.rows(f"select usename from pg_user where usename = '{user}'")
+    job = boto3.client(
+        "redshift-data", endpoint_url=warehouse.redshift.endpoint_url, region_name="us-east-1",
+        aws_access_key_id=f"Job-{table}", aws_secret_access_key="any",
+    )  # fmt: skip
+    as_job = replace(warehouse, data_api=job)
+    as_job.run(f"create table own_{table}.t (id int)", f"create table lent_{table}.t (id int)")
+    as_job.run(f"grant usage on schema lent_{table} to role reader_{table}", f"lock lent_{table}.t")
+    assert [[f"reader_{table}"]] == as_job.rows("select role_name from svv_roles")
+    assert [[f"lent_{table}"], [f"own_{table}"]] == as_job.rows(
+        f"select schema_name from svv_redshift_schemas where schema_name like '%{table}' order by 1"
+    )
+    for sql in ("create table public.x_{} (id int)", "create schema x_{}", "create schema if not exists own_{}"):
+        assert "permission denied" in as_job.refusal(sql.format(table))
+    as_job.run(f"create table public.x_{table} (id int)", SecretArn="arn:of:the:administrator")
+    job.close()
+
+
+def test_a_grant_option_is_for_users(warehouse, table):
+    """Developer Guide, 'GRANT': not for groups, roles and PUBLIC."""
+    warehouse.run(f"create schema s_{table}")
+    assert "GRANT OPTION" in warehouse.refusal(f"grant usage on schema s_{table} to role analysts with grant option")
+    assert "PASSWORD" in warehouse.refusal(f"create user u_{table}")
 
 
 def test_rows_are_deleted_and_updated_by_another_table(warehouse, table):

@@ -1,0 +1,262 @@
+"""Prepare both databases: who may read the source, how long it keeps its binlog, who may write the warehouse, the first key.
+
+It runs inside the VPC, as a Python shell job, once the stack is there; again whenever passwords or names changed. Each
+step is safe to repeat. It tells names and numbers, never a password or a key.
+
+Reads:  secrets of both administrators and of the two users to be made.
+Gives:  one line a step on stdout; exit code 0 done, 1 failed, 3 something around it is missing or refuses.
+
+Source: RDS user guide, "mysql.rds_set_configuration"; DMS user guide, "Using an AWS-managed MySQL-compatible database as a
+source"; Redshift database developer guide, "CREATE USER", "GRANT".
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import boto3
+import mysql.connector
+from botocore.exceptions import BotoCoreError, ClientError
+
+SCHEMA = "freshet"  # of the ledger; the streaming job makes its tables there, since it knows their types
+NO_PROCEDURE = 1305
+WANTED = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+
+
+class Refused(Exception):
+    """A step cannot be done; the message names no value."""
+
+    exit_code = 3
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Prepare everything; give the exit code."""
+    chosen = parse(argv)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            certificates = Path(folder, "authorities.pem")
+            certificates.write_bytes(fetch(chosen.source_ca))
+            prepare_source(chosen, str(certificates))
+        make_first_key(chosen.token_secret)
+        prepare_warehouse(chosen)
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except mysql.connector.Error as error:
+        print(f"error: MySQL answered error {error.errno} (SQLSTATE {error.sqlstate})", file=sys.stderr)
+        return 1
+    except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        operation = getattr(error, "operation_name", "a call")
+        print(f"error: AWS answered {code} to {operation}: check the job's role and network", file=sys.stderr)
+        return 3
+    print("both databases are prepared")
+    return 0
+
+
+def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Read the arguments; Glue's own among them are left alone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
+    source = parser.add_argument_group("source database")
+    source.add_argument("--admin_secret", required=True, help="administrator: host, port, username, password")
+    source.add_argument("--source_database", required=True)
+    source.add_argument(
+        "--source_ca", required=True, help="authorities that signed its certificate; a file or s3:// url"
+    )
+    source.add_argument("--replication_secret", required=True, help="user of DMS: username, password")
+    source.add_argument("--reader_secret", required=True, help="user of the streaming job: username, password")
+    source.add_argument("--binlog_retention_hours", type=int, default=72)
+    source.add_argument("--create_example_tables", choices=("true", "false"), default="false")
+    warehouse = parser.add_argument_group("warehouse")
+    warehouse.add_argument("--workgroup", required=True)
+    warehouse.add_argument("--warehouse_database", required=True)
+    warehouse.add_argument("--warehouse_secret", required=True, help="administrator: username, password")
+    warehouse.add_argument("--job_role", required=True, help="name of the streaming job's role")
+    warehouse.add_argument("--target_schema", default="public")
+    warehouse.add_argument("--readers", default="", help="roles that may read the target, separated by commas")
+    parser.add_argument("--token_secret", required=True, help="gets its first key if it has none")
+    return parser.parse_known_args(argv)[0]
+
+
+# ---- the source ---------------------------------------------------------------------------------------------------------
+
+
+def prepare_source(chosen: argparse.Namespace, certificates: str) -> None:
+    """Keep the binlog, make the users, and the example's tables where they are wanted."""
+    admin = secret(chosen.admin_secret)
+    settings = {"ssl_ca": certificates, "ssl_verify_cert": True, "ssl_verify_identity": True, "connection_timeout": 10}
+    try:
+        connection = mysql.connector.connect(
+            host=admin["host"], port=int(admin["port"]), user=admin["username"], password=admin["password"],
+            autocommit=True, **settings,
+        )  # fmt: skip
+    except mysql.connector.Error as error:
+        raise Refused(f"no connection to MySQL at {admin['host']}:{admin['port']} (error {error.errno})") from None
+    with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
+        check_binlog(cursor)
+        keep_binlog(cursor, chosen.binlog_retention_hours)
+        database = named(chosen.source_database)
+        cursor.execute(f"create database if not exists {database}")
+        replication, reader = secret(chosen.replication_secret), secret(chosen.reader_secret)
+        make_user(cursor, replication, "replication client, replication slave on *.*", f"select on {database}.*")
+        make_user(cursor, reader, f"select on {database}.*")
+        if chosen.create_example_tables == "true":
+            cursor.execute(f"use {database}")
+            statements = Path(__file__).with_name("shop").joinpath("schema.sql").read_text().split(";")
+            for statement in filter(str.strip, statements):
+                cursor.execute(statement)
+            print(f"{chosen.source_database} has the example's tables")
+
+
+def check_binlog(cursor: Any) -> None:
+    """Refuse a server whose binlog does not tell every change."""
+    marks = ", ".join(["%s"] * len(WANTED))
+    cursor.execute(f"show global variables where variable_name in ({marks})", tuple(WANTED))
+    is_set = {name.lower(): value.upper() for name, value in cursor.fetchall()}
+    wrong = [
+        f"{name} is {is_set.get(name, 'unknown')}, not {value}"
+        for name, value in WANTED.items()
+        if is_set.get(name) != value
+    ]
+    if wrong:
+        raise Refused(
+            f"{'; '.join(wrong)}: set it in the server's parameter group (log_bin comes with automated backups), then restart it"
+        )
+    print("the binlog tells every change")
+
+
+def keep_binlog(cursor: Any, hours: int) -> None:
+    """Tell RDS how long to keep the binlog; no parameter of its parameter group does."""
+    try:
+        cursor.execute("call mysql.rds_set_configuration('binlog retention hours', %s)", (hours,))
+    except mysql.connector.Error as error:
+        if error.errno != NO_PROCEDURE:
+            raise
+        print(f"this is not RDS: see to it that the binlog is kept {hours} h (binlog_expire_logs_seconds)")
+    else:
+        print(f"the binlog is kept {hours} h")
+
+
+def make_user(cursor: Any, user: "dict[str, Any]", *rights: str) -> None:
+    """Make a user who needs TLS, or give it its password again, and grant it its rights."""
+    name = user["username"]
+    account = f"'{checked(name)}'@'%'"
+    cursor.execute(f"create user if not exists {account} identified by %s require ssl", (user["password"],))
+    cursor.execute(f"alter user {account} identified by %s require ssl", (user["password"],))
+    for right in rights:
+        cursor.execute(f"grant {right} to {account}")
+    print(f"{name} may {', '.join(right.partition(' on ')[0] for right in rights)}")
+
+
+def checked(name: str) -> str:
+    """Take a name only if it needs no escape."""
+    if not name.replace("_", "").isalnum() or not name.isascii():
+        raise Refused("a secret's username has more than letters, digits and _")
+    return name
+
+
+def named(name: str) -> str:
+    """Quote a name for MySQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+# ---- the keys -----------------------------------------------------------------------------------------------------------
+
+
+def make_first_key(name: str) -> None:
+    """Give the token secret its first key; one that is there is never touched."""
+    client = boto3.client("secretsmanager")
+    if client.describe_secret(SecretId=name).get("VersionIdsToStages"):
+        print("the token key is there")
+        return
+    content = {"active": "1", "keys": {"1": base64.b64encode(secrets.token_bytes(32)).decode()}}
+    client.put_secret_value(SecretId=name, SecretString=json.dumps(content))
+    print("the first token key is made")
+
+
+# ---- the warehouse ------------------------------------------------------------------------------------------------------
+
+
+def prepare_warehouse(chosen: argparse.Namespace) -> None:
+    """Make the job's user, the schemas in which it makes its tables, and the readers' roles."""
+    warehouse = Warehouse(chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
+    user = f"IAMR:{chosen.job_role}"
+    if user.lower() not in map(str.lower, warehouse.names("select usename from pg_user")):
+        warehouse.run(f"create user {quoted(user)} password disable")
+    schemas = warehouse.names("select schema_name from svv_redshift_schemas")
+    if SCHEMA not in schemas:
+        warehouse.run(f"create schema {SCHEMA} authorization {quoted(user)}")
+    if chosen.target_schema not in schemas:
+        warehouse.run(f"create schema {quoted(chosen.target_schema)}")
+    for schema in (SCHEMA, chosen.target_schema):  # with the grant option the job can let its readers in
+        warehouse.run(f"grant usage, create on schema {quoted(schema)} to {quoted(user)} with grant option")
+    print(f"{user} makes its tables in {SCHEMA} and {chosen.target_schema}")
+    roles = warehouse.names("select role_name from svv_roles")
+    for reader in filter(None, map(str.strip, chosen.readers.split(","))):
+        if reader not in roles:
+            warehouse.run(f"create role {quoted(reader)}")
+        # A user sees only roles that it has: so the job finds that this one is there.
+        warehouse.run(f"grant role {quoted(reader)} to {quoted(user)}")
+        print(f"the role {reader} is there")
+
+
+class Warehouse:
+    """The Redshift database, as its administrator."""
+
+    def __init__(self, workgroup: str, database: str, admin_secret: str) -> None:
+        self._client = boto3.client("redshift-data")
+        self._where = {"WorkgroupName": workgroup, "Database": database, "SecretArn": admin_secret}
+
+    def run(self, sql: str) -> str:
+        """Run one statement; give its id."""
+        statement = str(self._client.execute_statement(Sql=sql, **self._where)["Id"])
+        while True:
+            state = self._client.describe_statement(Id=statement)
+            if state["Status"] == "FINISHED":
+                return statement
+            if state["Status"] in ("FAILED", "ABORTED"):
+                raise Refused(f"Redshift refused `{sql}`: {state.get('Error', state['Status'])}")
+            time.sleep(0.2)
+
+    def names(self, sql: str) -> "set[str]":
+        """Run one query; give the values of its only column."""
+        pages = self._client.get_paginator("get_statement_result").paginate(Id=self.run(sql))
+        return {record[0]["stringValue"] for page in pages for record in page["Records"]}
+
+
+def quoted(name: str) -> str:
+    """Quote a name for Redshift."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+# ---- what both need -----------------------------------------------------------------------------------------------------
+
+
+def secret(name: str) -> "dict[str, Any]":
+    """Read a secret whose text is a JSON object."""
+    try:
+        return dict(json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]))
+    except (KeyError, TypeError, ValueError):  # the cause would quote the secret
+        raise Refused(f"the secret {name} is not a JSON object") from None
+
+
+def fetch(place: str) -> bytes:
+    """Read a file, here or in S3."""
+    if not place.startswith("s3://"):
+        return Path(place).read_bytes()
+    bucket, _, key = place.removeprefix("s3://").partition("/")
+    return bytes(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+if __name__ == "__main__":
+    code = main()
+    if code:  # Glue takes any SystemExit for a failure
+        sys.exit(code)
