@@ -10,6 +10,8 @@ from typer._click.exceptions import ClickException  # typer carries its own copy
 from freshet.__main__ import INTERRUPTED
 from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
+from freshet.cli.deploy import deploy
+from freshet.cli.destroy import destroy
 from freshet.cli.plan import plan
 from freshet.cli.query import query
 from freshet.cli.run import run
@@ -37,6 +39,8 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(verify)
+app.command()(deploy)
+app.command()(destroy)
 
 
 def run_command(argv: list[str]) -> int:

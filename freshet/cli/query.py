@@ -13,7 +13,7 @@ from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from freshet.cli.context import JSON_OPTION, announce, last_line, out, running_place
+from freshet.cli.context import AWS_OPTION, JSON_OPTION, STACK_OPTION, announce, find_place, last_line, out
 from freshet.errors import InputError
 from freshet.redshift.data_api import StatementFailed
 
@@ -22,6 +22,8 @@ WIDTH_MAX = 10_000  # wider than any table; what is not a terminal has no edge
 
 def query(
     sql: str = typer.Argument(help="A SELECT, or @FILE with one in it."),
+    aws: bool = AWS_OPTION,
+    stack: str = STACK_OPTION,
     json_output: bool = JSON_OPTION,
 ) -> None:
     """Run one SELECT through the Redshift Data API.
@@ -29,7 +31,7 @@ def query(
     Example: freshet query "select sport_type, count(*) from public.my_table group by 1"
     """
     text = one_select(sql)
-    place = running_place()
+    place = find_place(aws, stack)
     announce(place, json_output)
     try:
         names, rows = place.warehouse.query_with_columns(text)

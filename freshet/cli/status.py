@@ -1,4 +1,4 @@
-"""`freshet status`: what each pipeline has done, and how fresh its table is."""
+"""`freshet status`: what each pipeline has done, and how fresh its table is; on AWS, what every part of the stack does."""
 
 import time
 from datetime import UTC, datetime
@@ -6,11 +6,24 @@ from typing import Any
 
 import typer
 from rich import box
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from freshet.cli.context import JSON_OPTION, Place, announce, last_line, out, running_place
-from freshet.errors import InputError
+from freshet.cli.context import (
+    AWS_OPTION,
+    JSON_OPTION,
+    STACK_OPTION,
+    AwsPlace,
+    Place,
+    announce,
+    find_place,
+    last_line,
+    out,
+)
+from freshet.deploy.state import read_state
+from freshet.errors import FreshetError, InputError
 from freshet.redshift.positions import utc
 from freshet.redshift.status import pipelines, shards, summary
 
@@ -18,27 +31,55 @@ from freshet.redshift.status import pipelines, shards, summary
 def status(
     pipeline: str = typer.Argument(None, help="One pipeline, with its shards; all when left out."),
     watch: bool = typer.Option(False, "--watch", help="Refresh until Ctrl-C."),
+    aws: bool = AWS_OPTION,
+    stack: str = STACK_OPTION,
     json_output: bool = JSON_OPTION,
 ) -> None:
     """Show what each pipeline has done, and how fresh its table is.
 
     Example: freshet status --watch
     """
-    place = running_place()
+    place = find_place(aws, stack)
     if json_output:
-        last_line({"pipelines": collect(place, pipeline)})
+        last_line(read(place, pipeline))
         return
     announce(place, json_output)
     if not watch:
-        out.print(render(collect(place, pipeline)))
+        out.print(draw(read(place, pipeline)))
         return
-    with Live(render(collect(place, pipeline)), console=out, auto_refresh=False) as live:
+    pause_s = 1 if isinstance(place, Place) else 10
+    with Live(draw(read(place, pipeline)), console=out, auto_refresh=False) as live:
         while True:
-            time.sleep(1)
-            live.update(render(collect(place, pipeline)), refresh=True)
+            time.sleep(pause_s)
+            live.update(draw(read(place, pipeline)), refresh=True)
 
 
-def collect(place: Place, pipeline: str | None) -> list[dict[str, Any]]:
+def read(place: Place | AwsPlace, pipeline: str | None) -> dict[str, Any]:
+    """Read all that there is to show: the ledgers, and on AWS the parts of the stack.
+
+    Raises:
+        InputError: There is no ledger of that pipeline.
+    """
+    if isinstance(place, Place):
+        return {"pipelines": collect(place, pipeline)}
+    try:
+        found: Any = collect(place, pipeline)
+    except InputError:
+        raise
+    except FreshetError as error:
+        found = {"problem": str(error)}
+    return {"stack": place.account.stack, **read_state(place.account, place.outputs), "pipelines": found}
+
+
+def draw(found: dict[str, Any]) -> RenderableType:
+    """Draw what `read` found."""
+    ledgers = found["pipelines"]
+    if "stack" not in found:
+        return render(ledgers)
+    return Group(render_parts(found), Text(ledgers["problem"], "yellow") if "problem" in ledgers else render(ledgers))
+
+
+def collect(place: Place | AwsPlace, pipeline: str | None) -> list[dict[str, Any]]:
     """Read the ledgers.
 
     Raises:
@@ -76,3 +117,64 @@ def render(found: list[dict[str, Any]]) -> Table | str:
                 "", f"[dim]{shard['shard']}[/dim]", f"[dim]{shard['kind']} {(shard['sequence'] or '')[-12:]}[/dim]"
             )
     return table
+
+
+def render_parts(found: dict[str, Any]) -> Table:
+    """Draw capture, stream, job, ledger and alarms of a stack, a line each."""
+    table = Table("part", "state", "", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    for name, tell in (("capture", _capture), ("stream", _stream), ("job", _job)):
+        part = found[name]
+        state, rest = ("?", part["problem"]) if "problem" in part else tell(part)
+        table.add_row(Text(name, "bold"), Text(state, _color(state)), Text(rest))
+    alarms = found["alarms"]
+    if isinstance(alarms, dict):
+        table.add_row(Text("alarms", "bold"), Text("?", "yellow"), Text(alarms["problem"]))
+        return table
+    ringing = [alarm for alarm in alarms if alarm["state"] == "ALARM"]
+    silent = [alarm for alarm in alarms if alarm["state"] == "INSUFFICIENT_DATA"]
+    for number, alarm in enumerate(ringing):
+        table.add_row(
+            Text("" if number else "alarms", "bold"),
+            Text("ALARM", "bold red"),
+            Text(f"{alarm['alarm']}: {alarm['means']}"),
+        )
+    quiet = f"{len(alarms) - len(ringing) - len(silent)} of {len(alarms)} are quiet"
+    without = f"; no data yet: {', '.join(alarm['alarm'] for alarm in silent)}" if silent else ""
+    table.add_row(
+        Text("" if ringing else "alarms", "bold"), Text("" if ringing else "OK", "green"), Text(quiet + without)
+    )
+    return table
+
+
+def _color(state: str) -> str:
+    good = {"running", "ACTIVE", "RUNNING", "SUCCEEDED"}
+    bad = {"failed", "FAILED", "ERROR", "TIMEOUT", "stopped", "STOPPED", "EXPIRED", "never started"}
+    return "green" if state in good else "bold red" if state in bad else "yellow"
+
+
+def _capture(part: dict[str, Any]) -> tuple[str, str]:
+    told = [f"first load {part['full_load_percent']} %"] if part["full_load_percent"] is not None else []
+    if part["tables_errored"]:
+        told.append(f"{part['tables_errored']} tables with errors")
+    for name, label in (("latency_source_s", "reads"), ("latency_target_s", "writes")):
+        if part[name] is not None:
+            told.append(f"{label} {part[name]:.0f} s late")
+    if part["status"] != "running" and part["reason"]:
+        told.append(part["reason"])
+    return part["status"], ", ".join(told)
+
+
+def _stream(part: dict[str, Any]) -> tuple[str, str]:
+    age = "" if part["iterator_age_s"] is None else f", read {part['iterator_age_s']:.0f} s after it was written"
+    return part["status"], f"{part['shards']} shards, keeps {part['retention_h']} h{age}"
+
+
+def _job(part: dict[str, Any]) -> tuple[str, str]:
+    told = [f"since {part['started'][:19].replace('T', ' ')}"] if part["started"] else []
+    if part["worker_type"]:
+        told.append(f"{part['workers']} x {part['worker_type']}")
+    if part["old_code"]:
+        told.append("on older code: freshet deploy restarts it")
+    if part["error"]:
+        told.append(part["error"])
+    return part["status"], ", ".join(told)

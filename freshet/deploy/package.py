@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from freshet.deploy.bundles import shell_pins, simulator_bundle
+from freshet.deploy.bundles import shell_bundle, shell_pins
 from freshet.deploy.templates import nested_templates, with_urls
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from freshet.errors import EnvironmentFault, InputError
@@ -26,11 +26,10 @@ CERTIFICATES_URL: Final = "https://truststore.pki.rds.amazonaws.com/global/globa
 CERTIFICATES_FILE: Final = "global-bundle.pem"
 SCRIPTS: Final = {
     "StreamingScriptUrl": "streaming_cdc_kinesis2redshift.py",
-    "IngestScriptUrl": "rds_ingest_data.py",
-    "BootstrapScriptUrl": "bootstrap.py",
+    "ShellScriptUrl": "python_shell.py",
 }
 FILLED: Final = (
-    "S3BucketName", "PipelineName", "PipelineUrl", "TargetSchema", "Readers", "StreamingModules", "SimulatorBundleUrl",
+    "S3BucketName", "PipelineName", "PipelineUrl", "TargetSchema", "Readers", "StreamingModules", "ShellBundleUrl",
     "CertificatesUrl", "DmsCertificateArn", *SCRIPTS,
 )  # fmt: skip
 
@@ -152,7 +151,7 @@ def package_code(
     say("fetching wheels for AWS Glue")
     modules = download(pins(clone / "streaming_job" / "requirements.txt"), STREAMING, kept / "wheels")
     pure = download(shell_pins(pins(clone / "simulators" / "constraints.txt")), PYTHON_SHELL, kept / "wheels")
-    bundle = place.code(simulator_bundle(clone / "simulators", pure, kept / "simulators.zip"))
+    bundle = place.code(shell_bundle(clone, pure, kept / "shell.zip"))
     wheels = [place.code(path) for path in (own, *modules)]
     authorities = place.code(certificates)
     files = [definition.folder / "select.sql", definition.folder / "pipeline.yaml"]
@@ -165,7 +164,7 @@ def package_code(
             "TargetSchema": definition.target_schema,
             "Readers": ",".join(definition.readers),
             "StreamingModules": ",".join(place.s3(wheel.key) for wheel in wheels),
-            "SimulatorBundleUrl": place.s3(bundle.key),
+            "ShellBundleUrl": place.s3(bundle.key),
             "CertificatesUrl": place.s3(authorities.key),
             **{parameter: place.s3(script.key) for parameter, script in scripts.items()},
         },

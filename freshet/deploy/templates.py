@@ -47,11 +47,24 @@ def read_template(path: Path) -> dict[str, Any]:
         EnvironmentFault: It is not there, or not a template.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError) as error:
-        raise EnvironmentFault(f"the template {path.name} cannot be read ({type(error).__name__})") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFault(f"the template {path.name} cannot be read ({error.strerror})") from None
+    return parse_template(text, path.name)
+
+
+def parse_template(text: str, name: str) -> dict[str, Any]:
+    """Parse a template's text; `name` is for the message.
+
+    Raises:
+        EnvironmentFault: It is not a template.
+    """
+    try:
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise EnvironmentFault(f"the template {name} is not YAML ({type(error).__name__})") from None
     if not isinstance(content, dict) or "Resources" not in content:
-        raise EnvironmentFault(f"{path.name} is no CloudFormation template")
+        raise EnvironmentFault(f"{name} is no CloudFormation template")
     return content
 
 

@@ -13,8 +13,8 @@ FILLED = {
     "PipelineName": "orders_wide",
     **{
         name: f"s3://freshet-123456789012-us-east-1/freshet/demo/code/0123456789abcdef/{name}"
-        for name in ("PipelineUrl", "StreamingScriptUrl", "StreamingModules", "IngestScriptUrl", "BootstrapScriptUrl",
-                     "SimulatorBundleUrl", "CertificatesUrl")
+        for name in ("PipelineUrl", "StreamingScriptUrl", "StreamingModules", "ShellScriptUrl", "ShellBundleUrl",
+                     "CertificatesUrl")
     },
 }  # fmt: skip
 ZONES = {"SubnetAzA": "us-east-1a", "SubnetAzB": "us-east-1b"}

@@ -1,0 +1,370 @@
+"""`freshet deploy`: the whole stack on AWS from one command, and each later change of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from freshet.cli.context import (
+    JSON_OPTION,
+    ROOT,
+    STACK_OPTION,
+    AwsPlace,
+    announce_aws,
+    can_ask,
+    err,
+    home,
+    last_line,
+    out,
+)
+from freshet.cli.deploy_screen import Screen, render_plan
+from freshet.deploy import dms as capture
+from freshet.deploy.account import Account, aws_errors, open_account
+from freshet.deploy.bucket import empty, missing
+from freshet.deploy.changes import Change, stops_the_task
+from freshet.deploy.events import NEVER, StackFailed, begin_of_operation, follow, history, stack_of
+from freshet.deploy.package import (
+    FILLED,
+    ROOT_TEMPLATE,
+    Package,
+    Place,
+    Templates,
+    package_code,
+    package_templates,
+    rds_certificates,
+)  # fmt: skip
+from freshet.deploy.parameters import check_given, defaults_of_the_account, effective, request
+from freshet.deploy.settings import read_assignments, read_settings
+from freshet.deploy.stack import (
+    artifacts_stack,
+    choose_bucket,
+    delete,
+    drop_change_set,
+    execute,
+    is_current,
+    make_bucket,
+    make_change_set,
+    next_step,
+    outputs_of,
+    values_of,
+)  # fmt: skip
+from freshet.deploy.start import Starter, refuse_without_outputs, where_to_look
+from freshet.deploy.templates import nested_templates, read_template
+from freshet.errors import InputError
+from freshet.pipeline.definition import Definition, find_pipeline, load_definition
+from freshet.redshift.data_api import StatementFailed
+from freshet.redshift.status import summary
+
+CLOUDFORMATION = ROOT / "cloudformation"
+NOT_YET = "arn:aws:dms:not-imported-by-a-dry-run"
+pause = time.sleep
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the options say."""
+
+    yes: bool
+    dry_run: bool
+    start: bool
+    simulators: bool
+    rds_ca: Path | None
+    json: bool
+
+
+def deploy(
+    pipeline: str = typer.Argument(help="A name under sql/pipelines/, or the path of a folder."),
+    stack: str = STACK_OPTION,
+    assignments: list[str] = typer.Option(
+        [],
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the stack; may be repeated. It stays until it is set again.",
+    ),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show the plan, change nothing."),
+    start: bool = typer.Option(True, "--start/--no-start", help="Start DMS and the jobs when the stack is there."),
+    simulators: bool = typer.Option(
+        True, "--simulators/--no-simulators", help="Let the example's shop sell, if the source is made by the stack."
+    ),
+    rds_ca: Path = typer.Option(
+        None,
+        "--rds-ca",
+        metavar="FILE",
+        help="Authorities of RDS's certificates, PEM; else fetched from AWS.",
+        show_default=False,
+    ),
+    json_output: bool = JSON_OPTION,
+) -> int:
+    """Deploy a pipeline to AWS, or update what is there: shows what would change, asks, follows, starts everything.
+
+    Run it again after any change, or after an interruption: what did not change is left alone. Your credentials, region and
+    stack are those of the AWS command line, or of `aws:` in freshet.yaml.
+
+    Example: freshet deploy orders_wide --stack demo --dry-run
+    """
+    settings = read_settings(Path.cwd(), stack)
+    given = {**settings.parameters, **read_assignments(assignments)}
+    definition = load_definition(find_pipeline(pipeline))
+    declared = read_template(CLOUDFORMATION / ROOT_TEMPLATE).get("Parameters", {})
+    check_given(declared, given, [name for name in FILLED if name != "S3BucketName"])
+    if not (yes or dry_run or (can_ask() and not json_output)):
+        raise InputError("nobody can be asked here: say --yes to deploy, or --dry-run to see the plan only")
+    choices = Choices(yes, dry_run, start, simulators, rds_ca, json_output)
+    account = open_account(settings)
+    try:
+        announce_aws(account, json_output)
+        deployment = Deployment(account, definition, given, declared, choices, Screen(err if json_output else out))
+        with aws_errors():
+            result = deployment.run()
+    finally:
+        account.close()
+    if json_output:
+        last_line({"account": account.id, "region": account.region, "stack": account.stack, **result})
+    return 0 if result["ok"] else 1
+
+
+class Deployment:
+    """One deployment, from what is there to what shall be."""
+
+    def __init__(
+        self, account: Account, definition: Definition, given: dict[str, str], declared: dict[str, Any], choices: Choices,
+        screen: Screen,
+    ) -> None:  # fmt: skip
+        self.account, self.definition, self.given, self.declared = account, definition, given, declared
+        self.choices, self.screen = choices, screen
+        self.cloudformation = account.client("cloudformation")
+        self.kept = home() / "aws"
+
+    def run(self) -> dict[str, Any]:
+        """Do all of it; gives what `--json` prints."""
+        self.check_templates()
+        root = self.settled_stack()
+        before = values_of(root)
+        bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
+        offered = (
+            {}
+            if before
+            else defaults_of_the_account(self.account.client("ec2"), self.account.client("iam"), self.given)
+        )
+        place = Place(bucket, self.account.stack, self.account.region, self.account.domain)
+        certificates = rds_certificates(self.kept, self.choices.rds_ca)
+        with self.screen.doing("packaging"):
+            package = package_code(ROOT, self.definition, place, self.kept, certificates, self.screen.update)
+        templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
+        made_bucket = is_own and self.make_bucket()
+        self.upload(bucket, templates, package)
+        filled = {**package.parameters, "S3BucketName": bucket, "DmsCertificateArn": self.certificate(certificates)}
+        values = effective(self.declared, before, self.given, filled, offered)
+        change_set, changes = self.plan(root, templates, values, before)
+        result: dict[str, Any] = {
+            "ok": True,
+            "changes": [vars(change) for change in changes],
+            "dry_run": self.choices.dry_run,
+        }
+        if self.choices.dry_run:
+            self.forget(change_set, is_new=not before, made_bucket=made_bucket, bucket=bucket)
+            return result
+        if change_set and not self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?"):
+            drop_change_set(self.account, change_set, made_the_stack=not before)
+            self.screen.say("nothing was changed")
+            return {**result, "ok": False}
+        if change_set:
+            self.execute(change_set, changes, outputs_of(root) if root and before else {})
+        found = stack_of(self.cloudformation, self.account.stack)
+        outputs = outputs_of(found) if found else {}
+        refuse_without_outputs(outputs)
+        if self.choices.start:
+            result["ok"] = self.start(outputs)
+        links = where_to_look(self.account, outputs)
+        self.show_links(links)
+        return {**result, "outputs": outputs, "links": links}
+
+    # ---- before anything is changed
+
+    def check_templates(self) -> None:
+        """Let CloudFormation read each template."""
+        root = CLOUDFORMATION / ROOT_TEMPLATE
+        names = [ROOT_TEMPLATE, "artifacts.yaml", *nested_templates(root.read_text(encoding="utf-8"))]
+        with self.screen.doing(f"CloudFormation reads {len(names)} templates"):
+            for name in names:
+                self.cloudformation.validate_template(TemplateBody=(CLOUDFORMATION / name).read_text(encoding="utf-8"))
+
+    def settled_stack(self) -> dict[str, Any] | None:
+        """Find the stack in a state in which it can be changed: watch what is under way, delete what cannot be saved."""
+        root = stack_of(self.cloudformation, self.account.stack)
+        step = next_step(root["StackStatus"] if root else None)
+        if root and step == "watch":
+            self.screen.say(f"stack {self.account.stack} is in {root['StackStatus']}: following it to the end first")
+            known = list(history(self.cloudformation, root["StackId"], NEVER))
+            after = begin_of_operation(known, self.account.stack)
+            with self.screen.doing("CloudFormation works"), self.goes_on():
+                follow(self.cloudformation, root["StackId"], after, self.screen.event, pause)
+            return self.settled_stack()
+        if root and step == "delete first":
+            status = root["StackStatus"]
+            self.screen.say(
+                f"stack {self.account.stack} is in {status}: what was begun cannot be continued, only deleted", "yellow"
+            )
+            if self.choices.dry_run or not self.consent("Delete what is left of it?"):
+                raise InputError(
+                    f"stack {self.account.stack} must be deleted first: run this command without --dry-run, or freshet destroy"
+                )
+            with self.screen.doing("deleting"), self.goes_on():
+                delete(self.cloudformation, root["StackId"], self.screen.event, pause)
+            return None
+        return root
+
+    def make_bucket(self) -> bool:
+        """Make the stack's bucket; gives whether it is new."""
+        with self.screen.doing(f"stack {artifacts_stack(self.account)}: the bucket"):
+            return make_bucket(self.account, CLOUDFORMATION / "artifacts.yaml", self.screen.event, pause)
+
+    def upload(self, bucket: str, templates: Templates, package: Package) -> None:
+        """Upload what is not there yet; a dry run needs the templates only."""
+        wanted = [*templates.artifacts, *(() if self.choices.dry_run else package.artifacts)]
+        s3 = self.account.client("s3")
+        with self.screen.doing("looking into the bucket"):
+            absent = missing(s3, bucket, self.account.id, wanted)
+        self.screen.upload(s3, bucket, self.account.id, absent, len(set(wanted)) - len(absent))
+
+    def certificate(self, pem: Path) -> str:
+        """Give the DMS certificate's ARN."""
+        dms, name = self.account.client("dms"), capture.certificate_name(self.account.stack, pem)
+        if self.choices.dry_run:
+            return capture.find_certificate(dms, name) or NOT_YET
+        return capture.import_certificate(dms, name, pem)
+
+    def plan(
+        self, root: dict[str, Any] | None, templates: Templates, values: dict[str, str], before: dict[str, str]
+    ) -> tuple[str | None, list[Change]]:
+        """Let CloudFormation compute what would change, and show it; no change set when nothing would."""
+        if root and before and is_current(self.cloudformation, root, templates.body, values):
+            self.screen.say("plan      nothing to change")
+            return None, []
+        with self.screen.doing("CloudFormation computes what would change"):
+            change_set, changes = make_change_set(
+                self.account, "update" if before else "create", templates.url, request(values, before), pause
+            )
+        if not changes and before and values == before:
+            drop_change_set(self.account, change_set, made_the_stack=False)
+            self.screen.say("plan      nothing to change")
+            return None, []
+        self.screen.console.print(render_plan(changes))
+        pipeline = before.get("PipelineName", self.definition.name)
+        if pipeline != self.definition.name:
+            self.screen.say(
+                f"The stack keeps {pipeline} current; from now on it keeps {self.definition.name} current instead.",
+                "bold red",
+            )
+        return change_set, changes
+
+    def forget(self, change_set: str | None, *, is_new: bool, made_bucket: bool, bucket: str) -> None:
+        """Leave everything as it was before a dry run."""
+        if change_set:
+            drop_change_set(self.account, change_set, made_the_stack=is_new)
+        if made_bucket:
+            empty(self.account.client("s3"), bucket, self.account.id, "", lambda _: None)
+            found = stack_of(self.cloudformation, artifacts_stack(self.account))
+            if found:
+                delete(self.cloudformation, found["StackId"], lambda _: None, pause)
+        self.screen.say("dry run: nothing was changed")
+
+    def consent(self, question: str) -> bool:
+        """Ask, unless --yes."""
+        return self.choices.yes or typer.confirm(question)
+
+    # ---- changing
+
+    def execute(self, change_set: str, changes: Sequence[Change], outputs: dict[str, str]) -> None:
+        """Execute the change set; the DMS task rests meanwhile if it must, and goes on whatever comes."""
+        starter = self.starter(outputs)
+        rests = bool(outputs) and stops_the_task(changes)
+        rests = rests and starter.stop_capture()
+        self.screen.total = len(changes)
+        try:
+            with self.screen.doing("CloudFormation works (a first deployment takes 20 to 30 minutes)"), self.goes_on():
+                execute(self.account, change_set, self.screen.event, pause)
+        except StackFailed:
+            if rests:
+                starter.start_capture()
+            raise
+        if rests and not self.choices.start:
+            starter.start_capture()
+        self.screen.say(f"stack {self.account.stack} is up to date", "bold green")
+
+    def starter(self, outputs: dict[str, str]) -> Starter:
+        """Give what starts and stops the parts."""
+        return Starter(self.account, outputs, self.screen.step, pause)
+
+    def start(self, outputs: dict[str, str]) -> bool:
+        """Start everything in its order; gives whether a batch is in."""
+        starter = self.starter(outputs)
+        again = "freshet deploy goes on here when it is run again"
+        with self.screen.doing("starting"), self.goes_on(again):
+            starter.prepare()
+            starter.start_capture()
+            starter.start_job()
+            try:
+                arrived = starter.wait_for_first_batch(
+                    counter(AwsPlace(self.account, outputs), outputs["PipelineName"])
+                )
+            except StatementFailed as failed:
+                self.screen.step(f"ledger: you may not read it, so the first batch is not awaited ({failed.reason})")
+                arrived = True
+            if self.choices.simulators:
+                starter.start_simulators()
+        if not arrived:
+            self.screen.say(
+                "no batch came within twenty minutes: freshet status --aws, and the job's log, tell more", "bold red"
+            )
+        return arrived
+
+    def show_links(self, links: dict[str, str]) -> None:
+        """Say where to look."""
+        table = Table.grid(padding=(0, 2))
+        for name, url in links.items():
+            table.add_row(name, url)
+        named = "" if self.account.stack == "freshet" else f" --stack {self.account.stack}"
+        table.add_row("status", f"freshet status --aws{named}")
+        target = f"{self.definition.target_schema}.{self.definition.target_table}"
+        table.add_row("query", f'freshet query --aws{named} "select count(*) from {target}"')
+        self.screen.console.print(table, soft_wrap=True)
+
+    def goes_on(
+        self, what: str = "CloudFormation goes on without this command; run it again to go on watching"
+    ) -> "_GoesOn":
+        """Tell on Ctrl-C what goes on."""
+        return _GoesOn(self.screen, what)
+
+
+class _GoesOn:
+    def __init__(self, screen: Screen, what: str) -> None:
+        self.screen, self.what = screen, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.screen.say(f"\n{self.what}", "yellow")
+
+
+def counter(place: AwsPlace, pipeline: str) -> Callable[[], int]:
+    """Give what reads the number of a pipeline's batches from its ledger; 0 before there is a ledger."""
+
+    def count() -> int:
+        try:
+            return int(summary(place.warehouse, pipeline)["batches"])
+        except IndexError:  # tables without a row: the job is about to start
+            return 0
+        except StatementFailed as failed:
+            if "does not exist" in failed.reason:
+                return 0
+            raise
+
+    return count
