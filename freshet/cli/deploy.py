@@ -53,7 +53,7 @@ from freshet.deploy.stack import (
     values_of,
 )  # fmt: skip
 from freshet.deploy.start import Starter, refuse_without_outputs, where_to_look
-from freshet.deploy.templates import nested_templates, read_template
+from freshet.deploy.templates import read_template
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
 from freshet.redshift.data_api import StatementFailed
@@ -142,7 +142,6 @@ class Deployment:
 
     def run(self) -> dict[str, Any]:
         """Do all of it; gives what `--json` prints."""
-        self.check_templates()
         root = self.settled_stack()
         before = values_of(root)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
@@ -152,10 +151,11 @@ class Deployment:
             else defaults_of_the_account(self.account.client("ec2"), self.account.client("iam"), self.given)
         )
         place = Place(bucket, self.account.stack, self.account.region, self.account.domain)
+        templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
+        self.check_templates(templates)
         certificates = rds_certificates(self.kept, self.choices.rds_ca)
         with self.screen.doing("packaging"):
             package = package_code(ROOT, self.definition, place, self.kept, certificates, self.screen.update)
-        templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
         made_bucket = is_own and self.make_bucket()
         self.upload(bucket, templates, package)
         filled = {**package.parameters, "S3BucketName": bucket, "DmsCertificateArn": self.certificate(certificates)}
@@ -186,13 +186,12 @@ class Deployment:
 
     # ---- before anything is changed
 
-    def check_templates(self) -> None:
-        """Let CloudFormation read each template."""
-        root = CLOUDFORMATION / ROOT_TEMPLATE
-        names = [ROOT_TEMPLATE, "artifacts.yaml", *nested_templates(root.read_text(encoding="utf-8"))]
-        with self.screen.doing(f"CloudFormation reads {len(names)} templates"):
-            for name in names:
-                self.cloudformation.validate_template(TemplateBody=(CLOUDFORMATION / name).read_text(encoding="utf-8"))
+    def check_templates(self, templates: Templates) -> None:
+        """Let CloudFormation read each template as it will be uploaded."""
+        files = [CLOUDFORMATION / "artifacts.yaml", *(artifact.path for artifact in templates.artifacts)]
+        with self.screen.doing(f"CloudFormation reads {len(files)} templates"):
+            for file in files:
+                self.cloudformation.validate_template(TemplateBody=file.read_text(encoding="utf-8"))
 
     def settled_stack(self) -> dict[str, Any] | None:
         """Find the stack in a state in which it can be changed: watch what is under way, delete what cannot be saved."""

@@ -15,7 +15,6 @@ S3_ACTIONS = {
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
 }
-PREFIXES = {"monitoring": "cloudwatch"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def action_of(call: Mapping[str, str]) -> str:
     service, operation = call["service"], call["operation"]
     if service == "s3":
         return S3_ACTIONS.get(operation, f"s3:{operation}")
-    return f"{PREFIXES.get(service, service)}:{operation}"
+    return f"{service}:{operation}"
 
 
 def allowed_by(role: Mapping[str, Any], managed: Mapping[str, Any]) -> list[Allowed]:

@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import mysql.connector
 import pytest
 
 from freshet.cli.context import ROOT, Place
@@ -82,3 +86,21 @@ def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     s3.upload_file(place.endpoints["mysql"]["tls_ca"], bucket, "freshet/test/code/shell/authorities.pem")
     base = f"s3://{bucket}/freshet/test/code/shell"
     return Shell(python, bool(glues), f"{base}/bundle.zip", f"{base}/authorities.pem")
+
+
+def administrator(place: Place) -> Any:
+    """Connect as the one who may do everything, through the server's socket."""
+    return mysql.connector.connect(user="root", unix_socket=str(next(place.state.rglob("*.sock"))))
+
+
+@pytest.fixture(scope="session")
+def source_admin(place: Place) -> Iterator[dict[str, Any]]:
+    """An administrator as RDS has one: the secret's username, password, host and port."""
+    name, password = "dbmaster", uuid.uuid4().hex
+    with administrator(place) as connection, connection.cursor() as cursor:
+        cursor.execute(f"create or replace user {name}@'%' identified by '{password}'")
+        cursor.execute(f"grant all on *.* to {name}@'%' with grant option")
+    mysql = place.endpoints["mysql"]
+    yield {"username": name, "password": password, "host": mysql["host"], "port": mysql["port"]}
+    with administrator(place) as connection, connection.cursor() as cursor:
+        cursor.execute(f"drop user {name}@'%'")

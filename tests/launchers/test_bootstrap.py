@@ -13,15 +13,13 @@ import pytest
 from freshet.cli.context import Place
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
-from tests.launchers.conftest import Shell
-
-ADMIN, ADMIN_PASSWORD = "dbmaster", uuid.uuid4().hex
+from tests.launchers.conftest import Shell, administrator
 
 
 class Prepared:
     """What one test's bootstrap is about."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, admin: dict[str, Any]) -> None:
         self.place, mark = place, uuid.uuid4().hex[:8]
         self.database, self.role, self.schema = f"boot_{mark}", f"boot-{mark}-streaming", f"sales_{mark}"
         self.reader_role = f"people_{mark}"
@@ -33,8 +31,7 @@ class Prepared:
         self.secrets = place.client("secretsmanager")
         for kind, user in self.users.items():
             self.secrets.create_secret(Name=f"{mark}/{kind}", SecretString=json.dumps(user))
-        root = {**where, "username": ADMIN, "password": ADMIN_PASSWORD}
-        self.secrets.create_secret(Name=f"{mark}/admin", SecretString=json.dumps(root))
+        self.secrets.create_secret(Name=f"{mark}/admin", SecretString=json.dumps(admin))
         self.secrets.create_secret(Name=f"{mark}/tokens")
         self.secrets.create_secret(Name=f"{mark}/warehouse", SecretString='{"username": "admin", "password": "any"}')
         self.mark = mark
@@ -60,11 +57,6 @@ class Prepared:
         )  # fmt: skip
 
 
-def administrator(place: Place) -> Any:
-    """Connect as the one who may do everything, through the server's socket."""
-    return mysql.connector.connect(user="root", unix_socket=str(next(place.state.rglob("*.sock"))))
-
-
 @pytest.fixture(scope="module")
 def rds(place: Place) -> Iterator[None]:
     """MariaDB with the one procedure of RDS that the job calls; it notes what it was told.
@@ -77,19 +69,16 @@ def rds(place: Place) -> Iterator[None]:
             "create or replace procedure mysql.rds_set_configuration(in name varchar(30), in value int) "
             "insert into mysql.told values (name, value)"
         )
-        cursor.execute(f"create or replace user {ADMIN}@'%' identified by '{ADMIN_PASSWORD}'")
-        cursor.execute(f"grant all on *.* to {ADMIN}@'%' with grant option")
     yield None
     with administrator(place) as connection, connection.cursor() as cursor:
         cursor.execute("drop procedure mysql.rds_set_configuration")
         cursor.execute("drop table mysql.told")
-        cursor.execute(f"drop user {ADMIN}@'%'")
 
 
 @pytest.fixture(scope="module")
-def prepared(place: Place, shell: Shell, rds: None) -> Prepared:
+def prepared(place: Place, shell: Shell, rds: None, source_admin: dict[str, Any]) -> Prepared:
     """Bootstrapped twice, as after a change of passwords."""
-    prepared = Prepared(place)
+    prepared = Prepared(place, source_admin)
     first = shell.run("bootstrap", *prepared.arguments(shell.authorities))
     assert "the first token key is made" in first
     prepared.users["dms"]["password"] = uuid.uuid4().hex

@@ -20,9 +20,10 @@ _made = botocore.session.Session.__init__
 def note(params: dict[str, Any], model: Any, **_rest: object) -> None:
     """Add a line; a line of less than a page is written at once, whatever other processes write."""
     call = {"service": model.service_model.service_name, "operation": model.name}
-    call |= {name: params[name] for name in RESOURCE_NAMES if isinstance(params.get(name), str)}
+    call.update({name: params[name] for name in RESOURCE_NAMES if isinstance(params.get(name), str)})
+    several = [{"Key": each["Key"]} for each in params.get("Delete", {}).get("Objects", ())]
     with open(FILE, "a", encoding="utf-8") as file:  # noqa: PTH123 - as early as this, the fewer imports the better
-        file.write(json.dumps(call) + "\n")
+        file.write("".join(json.dumps({**call, **each}) + "\n" for each in several or [{}]))
 
 
 def made(self: botocore.session.Session, *args: Any, **named: Any) -> None:
