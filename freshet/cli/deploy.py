@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from freshet.cli.context import (
     JSON_OPTION,
@@ -166,13 +165,12 @@ class Deployment:
             "changes": [vars(change) for change in changes],
             "dry_run": self.choices.dry_run,
         }
-        if self.choices.dry_run:
+        consents = not self.choices.dry_run and (
+            not change_set or self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?")
+        )
+        if not consents:
             self.forget(change_set, is_new=not before, made_bucket=made_bucket, bucket=bucket)
-            return result
-        if change_set and not self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?"):
-            drop_change_set(self.account, change_set, made_the_stack=not before)
-            self.screen.say("nothing was changed")
-            return {**result, "ok": False}
+            return {**result, "ok": self.choices.dry_run}
         if change_set:
             self.execute(change_set, changes, outputs_of(root) if root and before else {})
         found = stack_of(self.cloudformation, self.account.stack)
@@ -263,15 +261,17 @@ class Deployment:
         return change_set, changes
 
     def forget(self, change_set: str | None, *, is_new: bool, made_bucket: bool, bucket: str) -> None:
-        """Leave everything as it was before a dry run."""
+        """Leave everything as it was before a dry run, or before a "no"."""
         if change_set:
             drop_change_set(self.account, change_set, made_the_stack=is_new)
+        if is_new and not self.choices.dry_run:
+            capture.delete_certificates(self.account.client("dms"), self.account.stack)
         if made_bucket:
             empty(self.account.client("s3"), bucket, self.account.id, "", lambda _: None)
             found = stack_of(self.cloudformation, artifacts_stack(self.account))
             if found:
                 delete(self.cloudformation, found["StackId"], lambda _: None, pause)
-        self.screen.say("dry run: nothing was changed")
+        self.screen.say("dry run: nothing was changed" if self.choices.dry_run else "nothing was changed")
 
     def consent(self, question: str) -> bool:
         """Ask, unless --yes."""
@@ -325,14 +325,14 @@ class Deployment:
 
     def show_links(self, links: dict[str, str]) -> None:
         """Say where to look."""
-        table = Table.grid(padding=(0, 2))
-        for name, url in links.items():
-            table.add_row(name, url)
         named = "" if self.account.stack == "freshet" else f" --stack {self.account.stack}"
-        table.add_row("status", f"freshet status --aws{named}")
         target = f"{self.definition.target_schema}.{self.definition.target_table}"
-        table.add_row("query", f'freshet query --aws{named} "select count(*) from {target}"')
-        self.screen.console.print(table, soft_wrap=True)
+        commands = {
+            "status": f"freshet status --aws{named}",
+            "query": f'freshet query --aws{named} "select count(*) from {target}"',
+        }
+        for name, place in {**links, **commands}.items():
+            self.screen.say(f"{name:<11}{place}")
 
     def goes_on(
         self, what: str = "CloudFormation goes on without this command; run it again to go on watching"
