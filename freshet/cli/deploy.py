@@ -36,7 +36,7 @@ from freshet.deploy.package import (
     package_templates,
     rds_certificates,
 )  # fmt: skip
-from freshet.deploy.parameters import check_given, defaults_of_the_account, effective, request
+from freshet.deploy.parameters import check_fixed, check_given, defaults_of_the_account, effective, request
 from freshet.deploy.settings import read_assignments, read_settings
 from freshet.deploy.stack import (
     artifacts_stack,
@@ -143,6 +143,7 @@ class Deployment:
         """Do all of it; gives what `--json` prints."""
         root = self.settled_stack()
         before = values_of(root)
+        check_fixed(self.given, before)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
         offered = (
             {}

@@ -111,6 +111,13 @@ def test_an_update_restarts_the_streaming_job_only(person: Person) -> None:
     assert "nothing to change" in person.deploys("--yes")  # the value stays without being said again
 
 
+def test_the_number_of_shards_stays(person: Person) -> None:
+    """The job would end with ShardsChanged; it says so before anything is touched."""
+    person.deploys("--yes", "--set", "ShardCount=3")
+    assert "the stack's stream has 3 shards for good" in person.deploys("--yes", "--set", "ShardCount=4", code=2)
+    assert "nothing to change" in person.deploys("--yes", "--set", "ShardCount=3")
+
+
 def test_new_code_is_uploaded_under_a_new_name(person: Person, built: Path) -> None:
     """Another wheel is another key; the job points to it, and the old one stays for a way back."""
     person.deploys("--yes")
