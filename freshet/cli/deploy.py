@@ -145,11 +145,7 @@ class Deployment:
         before = values_of(root)
         check_fixed(self.given, before)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
-        offered = (
-            {}
-            if before
-            else defaults_of_the_account(self.account.client("ec2"), self.account.client("iam"), self.given)
-        )
+        offered = {} if before else defaults_of_the_account(self.account, self.given)
         place = Place(bucket, self.account.stack, self.account.region, self.account.domain)
         templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
         self.check_templates(templates)

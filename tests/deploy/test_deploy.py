@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from freshet.cli.context import Place
+from freshet.deploy.account import Account
 from tests.deploy.cloud import UNKNOWN, UNUSABLE, keys
 from tests.deploy.conftest import PIPELINE, Person
 from tests.deploy.resolve import ACCOUNT, REGION, resolve
@@ -244,6 +245,19 @@ def test_without_credentials_it_says_how_to_get_some(person: Person, monkeypatch
     said = person.deploys("--yes", code=3)
     assert "no AWS credentials were found" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arn", "user"),
+    [
+        ("arn:aws:iam::1:user/people/Alice", "IAM:Alice"),
+        ("arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_1a/alice@example.com", "IAMR:AWSReservedSSO_Admin_1a"),
+        ("arn:aws:iam::1:root", None),
+    ],
+)
+def test_who_deploys_is_a_user_of_redshift(arn: str, user: str | None) -> None:
+    """As the Data API will call them; the account's root is nobody."""
+    assert user == Account(boto3.Session(), "1", REGION, "demo", arn).redshift_user
 
 
 def test_one_json_object_for_scripts(person: Person) -> None:
