@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -102,31 +102,33 @@ def reasons() -> set[str]:
     return set(re.findall(r'(?:SetAside\(|Unfit\(|yield |else )"([a-z]\w+)"', text)) | {"not_utf8"}
 
 
-def code(page: str) -> Iterator[str]:
-    """Give the page's code: lines of blocks, with what a backslash or an open quote joins, and text between backticks."""
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
-    for block in blocks:
+def blocks(page: str) -> Iterator[str]:
+    """Give the lines of the page's blocks of code, with what a backslash or an open quote joins."""
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL):
         joined = re.sub(r"\\\n\s*", "", block)
         joined = re.sub(r'"[^"]*"', lambda quoted: quoted[0].replace("\n", " "), joined)
         yield from (line.strip() for line in joined.splitlines())
+
+
+def spans(page: str) -> Iterator[str]:
+    """Give the code within the page's prose."""
     prose = re.sub(r"^ *```.*?^ *```", "", page, flags=re.MULTILINE | re.DOTALL)
     yield from (" ".join(text.split()) for text in re.findall(r"`([^`]+)`", prose))
 
 
-def commands(page: str) -> list[list[str]]:
-    """Give the words of each `freshet ...` of the page."""
-    shown = [line for line in code(page) if re.match(r"freshet [a-z]", line)]
-    return [shlex.split(line, comments=True)[1:] for line in shown]
+def commands(lines: Iterable[str]) -> list[list[str]]:
+    """Give the words of each `freshet ...`."""
+    return [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"freshet [a-z]", line)]
 
 
-def wrong_words(words: list[str]) -> list[str]:
-    """Say which words of a command it does not know."""
+def wrong_words(words: list[str], *, whole: bool = False) -> list[str]:
+    """Say which words of a command it does not know; of one to be typed as it is, also what is missing."""
     known: Any = typer.main.get_command(app)
     command = known.commands.get(words[0])
     if command is None:
         return [words[0]]
     try:
-        context = command.make_context("freshet", [*words[1:]], resilient_parsing=True)
+        context = command.make_context("freshet", [*words[1:]], resilient_parsing=not whole)
     except Exception as error:  # noqa: BLE001 - whatever the parser says is wrong with it
         return [str(error)]
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -136,7 +138,7 @@ def wrong_words(words: list[str]) -> list[str]:
 
 def parameters(page: str) -> set[str]:
     """Name the parameters that the page sets."""
-    texts = list(code(page))
+    texts = [*blocks(page), *spans(page)]
     found = {name for text in texts for name in re.findall(r"--set (\w+)", text)}
     return found | {text for text in texts if re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+", text)}
 
@@ -195,14 +197,18 @@ def test_a_heading_that_is_missing_or_wrong_is_seen(name: str) -> None:
 
 def test_every_command_exists() -> None:
     """Each `freshet ...` of the page names a command, and options and arguments that it takes."""
-    assert len(commands(PAGE)) > 20
-    assert {} == {" ".join(words): wrong for words in commands(PAGE) if (wrong := wrong_words(words))}
+    typed, told = commands(blocks(PAGE)), commands(spans(PAGE))
+    assert len(typed) > 5
+    assert len(told) > 20
+    assert {} == {" ".join(words): wrong for words in typed if (wrong := wrong_words(words, whole=True))}
+    assert {} == {" ".join(words): wrong for words in told if (wrong := wrong_words(words))}
 
 
 @pytest.mark.parametrize("line", ["repair PIPELINE", "deploy PIPELINE --purge", "status a b --aws", "verify a --aws"])
 def test_a_command_that_does_not_exist_is_seen(line: str) -> None:
     """The test's own eye: a command, an option, an argument too many, an option of another command."""
     assert wrong_words(line.split())
+    assert wrong_words(["deploy"], whole=True)
 
 
 def test_every_parameter_exists() -> None:
@@ -214,7 +220,7 @@ def test_every_parameter_exists() -> None:
     told = parameters(PAGE)
     assert len(told) > 8
     assert set() == told - known - words - metrics
-    assert {name for text in code(PAGE) for name in re.findall(r"--set (\w+)", text)} <= set(
+    assert {name for text in (*blocks(PAGE), *spans(PAGE)) for name in re.findall(r"--set (\w+)", text)} <= set(
         template("freshet")["Parameters"]
     )
 
