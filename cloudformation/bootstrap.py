@@ -14,6 +14,7 @@ import argparse
 import base64
 import contextlib
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -161,8 +162,8 @@ def make_user(cursor: Any, user: "dict[str, Any]", *rights: str) -> None:
 
 def checked(name: str) -> str:
     """Take a name only if it needs no escape."""
-    if not name.replace("_", "").isalnum() or not name.isascii():
-        raise Refused("a secret's username has more than letters, digits and _")
+    if not re.fullmatch("[A-Za-z0-9_-]{1,32}", name):
+        raise Refused("a secret's username has more than 32 letters, digits, _ and -")
     return name
 
 

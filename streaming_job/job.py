@@ -37,6 +37,7 @@ from streaming_job.stopping import Stopping
 log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW_MAX: Final = 8
+FAILING_MAX_S: Final = 1800.0  # a restart of a database, or its maintenance, is over by then
 IDLE_ROUNDS: Final = 2
 TICK_S: Final = 15.0
 SMALL_BATCH: Final = 2_000  # records that one task handles sooner than a shuffle is set up
@@ -79,11 +80,14 @@ class Job:
         self._say("started", shards=len(self.stream.shards), run=self.run)
         self.stopping.when_idle |= self.arguments.until_idle
         idle_rounds = failures = 0
+        well_at = time.monotonic()
         while not self.stopping.asked:
             began, ending = time.monotonic(), self.stopping.when_idle
             try:
+                if failures:
+                    remembered = self.ledger.read_after(remembered, self.run)
                 remembered, markers = self._batch(remembered)
-                failures = 0
+                failures, well_at = 0, time.monotonic()
             except Cancelled:
                 return
             except TerminalError:
@@ -92,10 +96,10 @@ class Job:
                 if self.stopping.expired():
                     return
                 failures += 1
-                self._failed(error, failures)
+                self._failed(error, failures, time.monotonic() - well_at)
                 if self.metrics:
                     self.metrics.tick()
-                remembered, markers = self.ledger.read_after(remembered), []
+                markers = []
                 self._iterators.clear()
                 self.stopping.sleep(min(30.0, 0.5 * 2**failures))
             finally:
@@ -137,7 +141,7 @@ class Job:
                 commit(self.ledger, step, self.stopping.expired)
             remembered = remembered.after(step)
             if staged:
-                drop(self.s3, self.arguments.staging_bucket, staged)
+                self._drop(staged)
             report(self.pipeline.name, step, markers, clock)
         if self.metrics:
             self.metrics.round(markers, data_as_of(markers), step, clock)
@@ -179,17 +183,26 @@ class Job:
             prefix = "/".join((self.arguments.staging_prefix, self.pipeline.name, self.run, step_id))
             return stage(self.pipeline, rows, aside, Place(self.arguments.staging_bucket, prefix), self.s3)
 
+    def _drop(self, staged: Staged) -> None:
+        try:
+            drop(self.s3, self.arguments.staging_bucket, staged)
+        except (
+            ClientError,
+            BotoCoreError,
+        ) as error:  # the step is committed; the bucket's lifecycle rule deletes them later
+            self._say("staged files could not be deleted", error=type(error).__name__, files=len(staged.objects))
+
     def _unpin(self) -> None:
         """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""
         for frame in self._pinned:
             frame._jdf.queryExecution().analyzed().rdd().unpersist(False)
         self._pinned.clear()
 
-    def _failed(self, error: Exception, failures: int) -> None:
+    def _failed(self, error: Exception, failures: int, failing_s: float) -> None:
         said = str(error) if isinstance(error, FreshetError) else _step_and_class(error)
-        if failures >= FAILURES_IN_A_ROW_MAX:
+        if failures >= FAILURES_IN_A_ROW_MAX and failing_s > FAILING_MAX_S:
             raise TerminalError(
-                f"pipeline {self.pipeline.name}: {failures} batches in a row failed, the last with: {said}. "
+                f"pipeline {self.pipeline.name}: for {failing_s / 60:.0f} minutes every batch failed, the last with: {said}. "
                 "Nothing of them was written; the next start goes on from the ledger"
             ) from None
         self._say("batch failed and is read again", error=said, failures=failures)

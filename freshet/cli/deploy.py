@@ -26,6 +26,7 @@ from freshet.deploy.account import Account, aws_errors, open_account
 from freshet.deploy.bucket import empty, missing
 from freshet.deploy.changes import Change, stops_the_task
 from freshet.deploy.events import NEVER, StackFailed, begin_of_operation, follow, history, stack_of
+from freshet.deploy.glue import JobFailed
 from freshet.deploy.package import (
     FILLED,
     ROOT_TEMPLATE,
@@ -51,7 +52,7 @@ from freshet.deploy.stack import (
     outputs_of,
     values_of,
 )  # fmt: skip
-from freshet.deploy.start import Starter, refuse_without_outputs, where_to_look
+from freshet.deploy.start import Starter, Work, refuse_without_outputs, where_to_look
 from freshet.deploy.templates import read_template
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
@@ -138,6 +139,7 @@ class Deployment:
         self.choices, self.screen = choices, screen
         self.cloudformation = account.client("cloudformation")
         self.kept = home() / "aws"
+        self.rested = False  # whether DMS's task was stopped for this update
 
     def run(self) -> dict[str, Any]:
         """Do all of it; gives what `--json` prints."""
@@ -280,7 +282,7 @@ class Deployment:
         """Execute the change set; the DMS task rests meanwhile if it must, and goes on whatever comes."""
         starter = self.starter(outputs)
         rests = bool(outputs) and stops_the_task(changes)
-        rests = rests and starter.stop_capture()
+        rests = self.rested = rests and starter.stop_capture()
         self.screen.total = len(changes)
         try:
             with self.screen.doing("CloudFormation works (a first deployment takes 20 to 30 minutes)"), self.goes_on():
@@ -298,27 +300,36 @@ class Deployment:
         return Starter(self.account, outputs, self.screen.step, pause)
 
     def start(self, outputs: dict[str, str]) -> bool:
-        """Start everything in its order; gives whether a batch is in."""
+        """Start everything in its order; gives whether the job works."""
         starter = self.starter(outputs)
         again = "freshet deploy goes on here when it is run again"
         with self.screen.doing("starting"), self.goes_on(again):
-            starter.prepare()
-            starter.start_capture()
-            starter.start_job()
             try:
-                arrived = starter.wait_for_first_batch(
-                    counter(AwsPlace(self.account, outputs), outputs["PipelineName"])
-                )
-            except StatementFailed as failed:
-                self.screen.step(f"ledger: you may not read it, so the first batch is not awaited ({failed.reason})")
-                arrived = True
+                starter.prepare()
+            except JobFailed:
+                if self.rested:
+                    starter.start_capture()
+                raise
+            starter.start_capture()
+            arrived = self.start_job(starter, reader(AwsPlace(self.account, outputs), outputs["PipelineName"]))
             if self.choices.simulators:
                 starter.start_simulators()
         if not arrived:
             self.screen.say(
-                "no batch came within twenty minutes: freshet status --aws, and the job's log, tell more", "bold red"
+                "the job did nothing within twenty minutes: freshet status --aws, and the job's log, tell more",
+                "bold red",
             )
         return arrived
+
+    def start_job(self, starter: Starter, read: Callable[[], Work]) -> bool:
+        """Start the streaming job, and wait until the ledger shows that it works."""
+        try:
+            before = read()
+        except StatementFailed as failed:
+            starter.start_job()
+            self.screen.step(f"ledger: you may not read it, so nothing is awaited ({failed.reason})")
+            return True
+        return starter.wait_for_work(read, before, started=starter.start_job())
 
     def show_links(self, links: dict[str, str]) -> None:
         """Say where to look."""
@@ -350,17 +361,18 @@ class _GoesOn:
             self.screen.say(f"\n{self.what}", "yellow")
 
 
-def counter(place: AwsPlace, pipeline: str) -> Callable[[], int]:
-    """Give what reads the number of a pipeline's batches from its ledger; 0 before there is a ledger."""
+def reader(place: AwsPlace, pipeline: str) -> Callable[[], Work]:
+    """Give what reads from a pipeline's ledger what its job has done; nothing before there is a ledger."""
 
-    def count() -> int:
+    def read() -> Work:
         try:
-            return int(summary(place.warehouse, pipeline)["batches"])
+            found = summary(place.warehouse, pipeline)
         except IndexError:  # tables without a row: the job is about to start
-            return 0
+            return Work()
         except StatementFailed as failed:
             if "does not exist" in failed.reason:
-                return 0
+                return Work()
             raise
+        return Work(int(found["batches"]), int(found["starts"]))
 
-    return count
+    return read

@@ -14,6 +14,7 @@ from rich.console import Console
 from freshet.cli import context, run_command
 from freshet.cli.context import ROOT
 from freshet.deploy import package
+from freshet.deploy.start import Work
 from freshet.deploy.wheels import product_wheel
 from tests.deploy.cloud import Cloud, cloud
 from tests.launchers.conftest import CACHE
@@ -83,11 +84,11 @@ def person(
     authorities = tmp_path / "authorities.pem"
     authorities.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     monkeypatch.setattr(package, "product_wheel", lambda _, out: _copied(built, out))
-    batches, waits = itertools.chain([0, 0], itertools.repeat(1)), itertools.count()
+    looks, waits = itertools.count(), itertools.count()
     for module in SCREENS:
         monkeypatch.setattr(module, "out", Console(highlight=False, width=160), raising=False)
         monkeypatch.setattr(module, "pause", lambda _: _ends(next(waits)), raising=False)
-        monkeypatch.setattr(module, "counter", lambda *_: lambda: next(batches), raising=False)
+        monkeypatch.setattr(module, "reader", lambda *_: lambda: _ledger(next(looks)), raising=False)
     monkeypatch.setattr(context, "err", Console(highlight=False, width=160, stderr=True))
     with cloud(monkeypatch) as made:
         yield Person(made, capsys, authorities, monkeypatch)
@@ -96,6 +97,11 @@ def person(
 def _copied(wheel: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(wheel, out / wheel.name))
+
+
+def _ledger(look: int) -> Work:
+    """Empty at the first looks; then each look sees one more run."""
+    return Work(1, look) if look > 1 else Work()
 
 
 def _ends(waited: int) -> None:

@@ -105,6 +105,7 @@ def test_an_update_restarts_the_streaming_job_only(person: Person) -> None:
     said = person.deploys("--yes", "--set", "MaxWorkers=5")
     assert "1 to update" in said
     assert "job: the run on older code is being stopped" in said
+    assert "job: it goes on from its positions" in said
     assert ["RUNNING", "STOPPED"] == sorted(runs_of(JOB))
     assert "databases: prepared before" in said
     assert "capture: runs" in said

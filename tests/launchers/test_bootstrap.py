@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -13,6 +14,8 @@ import pytest
 from freshet.cli.context import Place
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
+from freshet.redshift.data_api import Warehouse
+from freshet.redshift.ledger import Ledger
 from tests.launchers.conftest import Shell, administrator
 
 
@@ -186,6 +189,27 @@ def test_an_operator_reads_what_the_job_makes(prepared: Prepared) -> None:
         assert ("FINISHED", "") == run_as(prepared, f"select count(*) from {name}", prepared.operator)
         assert "permission denied" in run_as(prepared, f"insert into {name} values (1)", prepared.operator)[1]
     assert "permission denied" in run_as(prepared, "create table freshet.own (id int)", prepared.operator)[1]
+
+
+def test_a_view_of_another_user_stops_no_job(prepared: Prepared, caplog: pytest.LogCaptureFixture) -> None:
+    """The first job of a warehouse owns `freshet.freshness`; the next one's job goes on, and says whose it is."""
+    redshift = prepared.place.endpoints["redshift"]
+    admin = prepared.place.warehouse
+    there = admin.query("select 1 as found from svv_tables where table_schema = 'freshet' and table_name = 'freshness'")
+    if not there:
+        admin.run(["create view freshet.freshness as select 1 as x"])
+    client = boto3.client(
+        "redshift-data", endpoint_url=redshift["endpoint_url"], region_name="us-east-1",
+        aws_access_key_id=prepared.role, aws_secret_access_key="any",
+    )  # fmt: skip
+    pipeline = SimpleNamespace(name=f"second_{prepared.mark}", target=f"{prepared.schema}.second", readers=())
+    ledger = Ledger(Warehouse(client, redshift["workgroup"], redshift["database"]), pipeline, "")  # type: ignore[arg-type]
+    ledger.warehouse.run([*ledger.tables.create()])
+    ledger._make_view()
+    client.close()
+    if not there:
+        admin.run(["drop view freshet.freshness"])
+    assert "belongs to another user" in caplog.text
 
 
 def test_a_server_that_hides_changes_is_refused(prepared: Prepared, shell: Shell) -> None:
