@@ -168,6 +168,14 @@ create or replace aggregate avg(integer)
 create or replace aggregate avg(bigint)
     (sfunc = avg_add, stype = numeric[], finalfunc = avg_end, initcond = '{0,0}');
 
+-- What the last COPY and UNLOAD of the session did; the session of a statement ends with its transaction.
+create or replace function last_of(what text) returns bigint language sql stable
+    return coalesce(nullif(current_setting('redshift.last_' || what, true), ''), '-1')::bigint;
+create or replace function pg_last_copy_id() returns integer language sql stable return last_of('copy_id');
+create or replace function pg_last_copy_count() returns bigint language sql stable return last_of('copy_count');
+create or replace function pg_last_unload_id() returns integer language sql stable return last_of('unload_id');
+create or replace function pg_last_unload_count() returns bigint language sql stable return last_of('unload_count');
+
 -- System views.
 create or replace view svv_tables as
 select current_database()::varchar(128) as table_catalog,
@@ -228,8 +236,75 @@ select current_database()::varchar(128) as "database", n.nspname::varchar(128) a
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
  where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat');
 
+-- What statements did; `history.py` writes these tables. An administrator sees all rows, everybody else his own.
+create table if not exists history_query (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, query_type text, status text, error text, query_text text,
+    returned_rows bigint, returned_bytes bigint,
+    load_table text, load_table_id bigint, load_source text, load_format text, loaded_rows bigint, loaded_bytes bigint);
+create table if not exists history_load_file (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, url text, bytes bigint, lines bigint);
+create table if not exists history_load_error (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, table_id bigint, url text, line bigint, column_name text, column_type text,
+    column_length text, place integer, code integer, reason text, raw_line text, raw_value text);
+create or replace function is_mine(owner bigint) returns boolean language sql stable return exists (
+    select from pg_catalog.pg_roles where rolname = current_user and (oid::bigint = owner or rolsuper));
+
+create or replace view sys_query_history as
+select user_id::integer, query_id, 'default'::char(320) as query_label, transaction_id, session_id,
+       database_name::char(128), query_type::char(32), status::char(10), false as result_cache_hit,
+       began_at as start_time, ended_at as end_time,
+       (extract(epoch from ended_at - began_at) * 1000000)::bigint as elapsed_time, 0::bigint as queue_time,
+       (extract(epoch from ended_at - began_at) * 1000000)::bigint as execution_time,
+       left(error, 512)::char(512) as error_message, returned_rows, returned_bytes,
+       left(query_text, 4000)::char(4000) as query_text
+  from history_query where is_mine(user_id);
+
+create or replace view sys_load_history as
+select q.user_id::integer, q.query_id, q.transaction_id, q.session_id, q.database_name,
+       case when q.status = 'success' then 'completed' else 'aborted' end as status, q.load_table as table_name,
+       q.began_at as start_time, q.ended_at as end_time,
+       (extract(epoch from q.ended_at - q.began_at) * 1000000)::bigint as duration,
+       q.load_source as data_source, q.load_format as file_format, q.loaded_rows, q.loaded_bytes,
+       f.files as source_file_count, f.bytes as source_file_bytes, f.files as file_count_scanned,
+       f.bytes as file_bytes_scanned, e.errors as error_count, 0::bigint as copy_job_id
+  from history_query as q
+ cross join lateral (select count(*)::integer as files, coalesce(sum(l.bytes), 0)::bigint as bytes
+                       from history_load_file as l where l.query_id = q.query_id) as f
+ cross join lateral (select count(*) as errors from history_load_error as l where l.query_id = q.query_id) as e
+ where q.load_table is not null and is_mine(q.user_id);
+
+create or replace view sys_load_detail as
+select user_id::integer, query_id::integer, url::char(256) as file_name, bytes::integer as bytes_scanned,
+       lines::integer as lines_scanned, ended_at as record_time, 0 as splits_scanned, began_at as start_time,
+       ended_at as end_time
+  from history_load_file where is_mine(user_id);
+
+create or replace view stl_load_commits as
+select user_id::integer as userid, query_id::integer as query, 0 as slice, url::char(256) as name, url::char(256) as filename,
+       0 as byte_offset, lines::integer as lines_scanned, 0 as errors, ended_at as curtime, 1 as status
+  from history_load_file where is_mine(user_id);
+
+create or replace view sys_load_error_detail as
+select user_id::integer, query_id, transaction_id, session_id, database_name::char(64), table_id::integer,
+       began_at as start_time, url::char(256) as file_name, line as line_number, column_name::char(127),
+       column_type::char(10), column_length::char(10), place as "position", code as error_code,
+       left(reason, 512)::char(512) as error_message
+  from history_load_error where is_mine(user_id);
+
+create or replace view stl_load_errors as
+select user_id::integer as userid, 0 as slice, table_id::integer as tbl, began_at as starttime, session_id as session,
+       query_id::integer as query, url::char(256) as filename, line as line_number, column_name::char(127) as colname,
+       column_type::char(10) as type, column_length::char(10) as col_length, place as "position",
+       raw_line::char(1024), raw_value::char(1024) as raw_field_value, code as err_code,
+       left(reason, 100)::char(100) as err_reason, 0 as is_partial, 0::bigint as start_offset, 0::bigint as copy_job_id
+  from history_load_error where is_mine(user_id);
+
 create or replace view stv_db_isolation_level as
 select current_database()::varchar(128) as db_name, 'Snapshot'::varchar(20) as isolation_level;
 
 grant usage on schema redshift_compat to public;
 grant select on all tables in schema redshift_compat to public;
+revoke select on history_query, history_load_file, history_load_error from public;

@@ -24,6 +24,7 @@ KNOWN: Final = words("""
     getdate sysdate current_date datediff dateadd date_part date_trunc extract last_day add_months
     convert_timezone to_char to_date to_number to_timestamp
     cast current_schema current_database grouping
+    pg_last_copy_id pg_last_copy_count pg_last_unload_id pg_last_unload_count
     """)
 _ELSEWHERE: Final = "Specified types or functions (one per INFO message) not supported on Redshift tables."
 # Habits of PostgreSQL, and what to write instead.

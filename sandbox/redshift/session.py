@@ -4,7 +4,7 @@ Reads:  PostgreSQL text of one statement.
 Gives:  the rows that it changed or gave.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import psycopg
 from psycopg import RawCursor
 
 from sandbox.redshift.results import Result, read_result
+from sandbox.redshift.trace import Trace
 
 Row = tuple[Any, ...]
 
@@ -25,10 +26,11 @@ class Outcome:
 
 
 class Session:
-    """A connection inside one transaction, and the S3 client for COPY."""
+    """A connection inside one transaction, the S3 client for COPY, and the trace of the statement that runs."""
 
     def __init__(self, connection: psycopg.Connection[Row], s3: Callable[[], Any]) -> None:
         self.connection, self.s3 = connection, s3
+        self.trace = Trace()
 
     def run(self, sql: str, values: Sequence[str] = ()) -> Outcome:
         """Run one statement.
@@ -48,11 +50,13 @@ class Session:
         with RawCursor(self.connection) as cursor:
             return cursor.execute(sql.encode(), list(values) or None).fetchall()
 
-    def load(self, sql: str, parts: Sequence[bytes]) -> None:
-        """Run `COPY ... FROM STDIN` over these parts of its input."""
-        with RawCursor(self.connection) as cursor, cursor.copy(sql.encode()) as copy:
-            for part in parts:
-                copy.write(part)
+    def load(self, sql: str, parts: Iterable[bytes]) -> int:
+        """Run `COPY ... FROM STDIN` over these parts of its input, and count the rows."""
+        with RawCursor(self.connection) as cursor:
+            with cursor.copy(sql.encode()) as copy:
+                for part in parts:
+                    copy.write(part)
+            return cursor.rowcount
 
 
 Plan = Callable[[Session], Outcome]

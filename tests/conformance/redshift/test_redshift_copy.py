@@ -90,8 +90,9 @@ def test_options_come_in_any_order(warehouse, table, options):
     [
         ("format as parquet manifest", "needs IAM_ROLE"),
         ("iam_role 'x' format as parquet manifest", "no role's ARN"),
-        (f"iam_role '{ROLE}' format as csv manifest", "knows FORMAT AS PARQUET"),
-        (f"iam_role '{ROLE}' format as parquet", "with MANIFEST only"),
+        (f"iam_role '{ROLE}' format as orc manifest", "does not know FORMAT AS ORC"),
+        (f"iam_role '{ROLE}' format as parquet gzip", "GZIP is not supported"),
+        (f"iam_role '{ROLE}' format as parquet null as ''", "NULL is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest maxerror 5", "MAXERROR is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest truncatecolumns", "TRUNCATECOLUMNS is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest manifest", "conflicting or redundant"),
