@@ -26,7 +26,7 @@ _CONVERSIONS: Final = words("""
     """)
 _LINES: Final = words("ignoreheader ignoreblanklines fillrecord null delimiter gzip bzip2 zstd")
 _TAKES: Final = {
-    "parquet": _EVERY | {"fillrecord"},
+    "parquet": _EVERY,
     "csv": _EVERY | _CONVERSIONS | _LINES | {"quote"},
     "text": _EVERY | _CONVERSIONS | _LINES,
     "json": _EVERY | _CONVERSIONS | {*_COMPRESSIONS},
@@ -84,6 +84,8 @@ def read_options(cursor: Cursor) -> Options:
         given.append(name)
     if "iam_role" not in given:
         raise Refused("COPY needs IAM_ROLE")
+    if options.format == "parquet" and (options.fill_record or options.replacement):
+        raise Refused("the sandbox's COPY of PARQUET does not know FILLRECORD and ACCEPTINVCHARS")
     for name in given:
         if name not in _TAKES[options.format]:
             raise Refused(f"{name.upper()} is not supported with FORMAT AS {options.format.upper()}")
