@@ -126,7 +126,7 @@ def _format(cursor: Cursor, options: Options, token: Token) -> None:
     options.format = token.word
     if token.word == "csv":
         if cursor.accept("quote"):
-            options.quote = _character(cursor, "QUOTE")
+            options.quote = character(cursor, "QUOTE")
         return
     if token.word == "parquet":
         return
@@ -138,8 +138,12 @@ def _format(cursor: Cursor, options: Options, token: Token) -> None:
         options.ignore_case = how == "auto ignorecase"
 
 
-def _text(cursor: Cursor) -> str:
-    """Take a text; COPY reads only some of its backslashes as escapes, so that `\\N` is two characters."""
+def text(cursor: Cursor) -> str:
+    """Take a text; COPY reads only some of its backslashes as escapes, so that `\\N` is two characters.
+
+    Raises:
+        Refused: No text comes next.
+    """
     cursor.accept("as")
     token = cursor.next()
     if token.kind != "string":
@@ -151,10 +155,11 @@ def _unescaped(found: re.Match[str]) -> str:
     return {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}.get(found[1]) or chr(int(found[1], 8))
 
 
-def _character(cursor: Cursor, parameter: str) -> str:
-    written = _text(cursor)
+def character(cursor: Cursor, parameter: str) -> str:
+    """Take a text of one ASCII character."""
+    written = text(cursor)
     if len(written) != 1 or not written.isascii() or written in "\0\n\r":
-        raise Refused(f"COPY {parameter} must be a single ASCII character")
+        raise Refused(f"{parameter} must be a single ASCII character")
     return written
 
 
@@ -175,7 +180,7 @@ def _switch(cursor: Cursor, _options: Options) -> None:
 
 def _format_text(name: str) -> Callable[[Cursor, Options], None]:
     def take(cursor: Cursor, options: Options) -> None:
-        setattr(options, name, _text(cursor))
+        setattr(options, name, text(cursor))
 
     return take
 
@@ -188,19 +193,19 @@ def _flag(name: str) -> Callable[[Cursor, Options], None]:
 
 
 def _null(cursor: Cursor, options: Options) -> None:
-    options.null_text = _text(cursor)
+    options.null_text = text(cursor)
     if "\n" in options.null_text or "\0" in options.null_text:
         raise Refused("the sandbox's COPY does not know NULL AS with a line feed or NUL")
 
 
 def _delimiter(cursor: Cursor, options: Options) -> None:
-    options.delimiter = _character(cursor, "DELIMITER")
+    options.delimiter = character(cursor, "DELIMITER")
 
 
 def _replacement(cursor: Cursor, options: Options) -> None:
     options.replacement = "?"
     if cursor.accept("as") or (cursor.here is not None and cursor.here.kind == "string"):
-        options.replacement = _character(cursor, "ACCEPTINVCHARS")
+        options.replacement = character(cursor, "ACCEPTINVCHARS")
 
 
 def _encoding(cursor: Cursor, _options: Options) -> None:

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from sandbox.redshift.errors import Refused, syntax_error
 from sandbox.redshift.functions import ABSENT, KEYWORDS, KNOWN
-from sandbox.redshift.lexer import Token
+from sandbox.redshift.lexer import Token, tokenize
 from sandbox.redshift.rewrite import rewrite
 from sandbox.redshift.session import Plan
 from sandbox.redshift.types import CAST_TYPES
@@ -65,10 +65,31 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
     Raises:
         Refused: Redshift does not take it.
     """
+    _query_of(tokens, text)
+    return _plan(tokens, parameters)
+
+
+def unlimited_query(text: str) -> str:
+    """Write the query of an UNLOAD for PostgreSQL.
+
+    Raises:
+        Refused: Redshift does not take it, or its outer SELECT has a LIMIT.
+    """
+    tokens = tokenize(text)
+    tree = _query_of(tokens, text)
+    if isinstance(tree, exp.Subquery):
+        tree = tree.unnest()
+    if tree.args.get("limit") or tree.args.get("offset"):
+        raise Refused("Limit clause is not supported in the outer SELECT of UNLOAD (nest it in a subquery)")
+    sql, _ = rewrite(tokens, {})
+    return sql
+
+
+def _query_of(tokens: Sequence[Token], text: str) -> exp.Expr:
     tree = _judged(tokens, text)
     if not isinstance(tree, exp.Query):
         raise syntax_error(next((t.text for t in tokens if t.word in ("insert", "update", "delete")), tokens[0].text))
-    return _plan(tokens, parameters)
+    return tree
 
 
 def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> Plan:

@@ -4,7 +4,7 @@ Reads:  PostgreSQL text of one statement.
 Gives:  the rows that it changed or gave.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,15 @@ class Outcome:
 
     rows: int = -1
     result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A column of a result: its name, the number of its type in PostgreSQL, and its sizes as type modifier."""
+
+    name: str
+    oid: int
+    modifier: int
 
 
 class Session:
@@ -57,6 +66,22 @@ class Session:
                 for part in parts:
                     copy.write(part)
             return cursor.rowcount
+
+    def shape(self, sql: str) -> list[Shape]:
+        """Give the columns of a query's result."""
+        with RawCursor(self.connection) as cursor:
+            result = cursor.execute(f"select * from ({sql}) as shape limit 0".encode()).pgresult
+            assert result is not None, "a query gives a result"  # noqa: S101
+            return [
+                Shape((result.fname(place) or b"").decode(), result.ftype(place), result.fmod(place))
+                for place in range(result.nfields)
+            ]
+
+    def unload(self, sql: str) -> Iterator[bytes]:
+        """Give a query's rows as CSV, each by itself; an empty field without quotes is NULL."""
+        with RawCursor(self.connection) as cursor, cursor.copy(f"copy ({sql}) to stdout (format csv)".encode()) as copy:
+            for row in copy:
+                yield bytes(row)
 
 
 Plan = Callable[[Session], Outcome]

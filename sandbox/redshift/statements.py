@@ -14,6 +14,7 @@ from sandbox.redshift.errors import Refused
 from sandbox.redshift.lexer import Cursor, tokenize
 from sandbox.redshift.query import change, query
 from sandbox.redshift.session import Plan
+from sandbox.redshift.unload import unload
 
 Handler = Callable[[Cursor, str], Plan]
 
@@ -45,6 +46,7 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("grant",): definitions.grant,
     ("lock",): definitions.lock,
     ("copy",): copy,
+    ("unload",): unload,
 }
 _QUERIES: Final = ("select", "with")
 _CHANGES: Final = ("insert", "update", "delete")

@@ -59,4 +59,3 @@ class Trace:
     began_at: float = field(default_factory=time.time)
     ended_at: float = 0.0
     load: Load | None = None
-    unloaded_rows: int = 0
