@@ -105,6 +105,18 @@ create or replace function regexp_replace(value text, pattern text) returns text
 -- CONCAT is NULL when an argument is; PostgreSQL's leaves NULLs out.
 create or replace function concat(first_part text, second_part text) returns text language sql immutable
     return first_part || second_part;
+-- CHECKSUM takes texts, whole numbers and decimals. Its numbers are ours: the same for equal values, and nothing more.
+create or replace function checksum(value text) returns integer language sql immutable strict
+    return hashtextextended(value, 0)::bit(32)::integer;
+create or replace function checksum(value bigint) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value integer) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value smallint) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value numeric) returns integer language sql immutable strict
+    return hash_numeric_extended(value, 0)::bit(32)::integer;
+
 create or replace function strtol(value text, base integer) returns bigint language plpgsql immutable strict as $$
 declare
     digits text := lower(ltrim(value));
@@ -230,11 +242,40 @@ begin
     execute format('select count(*) from %s', relation::regclass) into counted;
     return counted;
 end $$;
+-- How tables are distributed and sorted, which PostgreSQL does not know; CREATE TABLE writes it.
+create table if not exists table_keys (
+    table_id oid primary key, distribution text, sort_columns text[], sort_style text, created_at timestamp);
+create or replace function note_table(oid, text, text[], text, oid)
+    returns void language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into redshift_compat.table_keys
+    select $1, coalesce(nullif($2, ''), source.distribution, ''),
+           case when $4 = '' then coalesce(source.sort_columns, '{}') else $3 end,
+           coalesce(nullif($4, ''), source.sort_style, ''), timezone('UTC', statement_timestamp())
+      from (select) as one left join redshift_compat.table_keys as source on source.table_id = $5
+    on conflict (table_id) do update set (distribution, sort_columns, sort_style, created_at)
+        = (excluded.distribution, excluded.sort_columns, excluded.sort_style, excluded.created_at)  -- a number used again
+$$;
+
 create or replace view svv_table_info as
-select current_database()::varchar(128) as "database", n.nspname::varchar(128) as "schema", c.oid::integer as table_id,
-       c.relname::varchar(128) as "table", rows_of(c.oid)::numeric(38, 0) as tbl_rows
+select current_database()::text as "database", n.nspname::text as "schema", c.oid::integer as table_id,
+       c.relname::text as "table", 'Y, AUTO(ENCODE)'::text as encoded,
+       case when k.distribution is null or k.distribution in ('', 'AUTO') then 'AUTO(ALL)' else k.distribution end
+           as diststyle,
+       case when k.sort_style = 'interleaved' then 'INTERLEAVED'
+           else coalesce(k.sort_columns[1], 'AUTO(SORTKEY)') end as sortkey1,
+       (select max(a.atttypmod - 4) from pg_attribute as a
+         where a.attrelid = c.oid and a.atttypid = 1043 and a.attnum > 0 and not a.attisdropped)::integer as max_varchar,
+       null::char(32) as sortkey1_enc, coalesce(cardinality(k.sort_columns), 0) as sortkey_num,
+       ceil(pg_total_relation_size(c.oid) / 1048576.0)::bigint as size, null::numeric(10, 4) as pct_used,
+       0::bigint as empty, null::numeric(5, 2) as unsorted, null::numeric(5, 2) as stats_off,
+       counted.tbl_rows::numeric(38, 0) as tbl_rows, null::numeric(19, 2) as skew_sortkey1,
+       null::numeric(19, 2) as skew_rows, counted.tbl_rows::numeric(38, 0) as estimated_visible_rows,
+       null::text as risk_event, null::numeric(12, 2) as vacuum_sort_benefit, k.created_at as create_time
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
- where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat');
+  left join table_keys as k on k.table_id = c.oid
+ cross join lateral (select rows_of(c.oid) as tbl_rows) as counted
+ where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat', 'pg_toast')
+   and n.nspname not like 'pg\_temp%' and counted.tbl_rows > 0;
 
 -- What statements did; `history.py` writes these tables. An administrator sees all rows, everybody else his own.
 create table if not exists history_query (
@@ -307,4 +348,5 @@ select current_database()::varchar(128) as db_name, 'Snapshot'::varchar(20) as i
 
 grant usage on schema redshift_compat to public;
 grant select on all tables in schema redshift_compat to public;
+revoke select on table_keys, svv_table_info from public;
 revoke select on history_query, history_load_file, history_load_error from public;

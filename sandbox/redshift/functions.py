@@ -19,7 +19,7 @@ KNOWN: Final = words("""
     sin cos tan asin acos atan atan2
     lower upper initcap len length char_length character_length octet_length bit_length
     substring substr left right lpad rpad ltrim rtrim btrim trim replace translate reverse repeat replicate
-    position strpos charindex split_part concat chr ascii md5 sha2 to_hex strtol quote_ident quote_literal
+    position strpos charindex split_part concat chr ascii md5 sha2 checksum to_hex strtol quote_ident quote_literal
     regexp_replace regexp_substr regexp_count regexp_instr
     getdate sysdate current_date datediff dateadd date_part date_trunc extract last_day add_months
     convert_timezone to_char to_date to_number to_timestamp

@@ -69,6 +69,22 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
     return _plan(tokens, parameters)
 
 
+def query_text(tokens: Sequence[Token], text: str) -> str:
+    """Write a query that is part of a statement for PostgreSQL.
+
+    Args:
+        tokens: Of the query.
+        text: Of the whole statement, which the tokens' places count.
+
+    Raises:
+        Refused: Redshift does not take it.
+    """
+    if not tokens:
+        raise Refused("syntax error at end of input")
+    _query_of(tokens, text[tokens[0].start : tokens[-1].end])
+    return rewrite(tokens, {})[0]
+
+
 def unlimited_query(text: str) -> str:
     """Write the query of an UNLOAD for PostgreSQL.
 

@@ -10,6 +10,7 @@ from typing import Final
 from sandbox.redshift import definitions
 from sandbox.redshift.copy import copy
 from sandbox.redshift.create_table import create_table
+from sandbox.redshift.create_table_as import create_table_as, is_create_table_as
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.lexer import Cursor, tokenize
 from sandbox.redshift.query import change, query
@@ -19,14 +20,16 @@ from sandbox.redshift.unload import unload
 Handler = Callable[[Cursor, str], Plan]
 
 
-def _table(cursor: Cursor, _text: str) -> Plan:
-    return create_table(cursor, temporary=False)
+def _create_table(*, temporary: bool) -> Handler:
+    def handle(cursor: Cursor, text: str) -> Plan:
+        if is_create_table_as(cursor):
+            return create_table_as(cursor, text, temporary=temporary)
+        return create_table(cursor, temporary=temporary)
+
+    return handle
 
 
-def _temporary_table(cursor: Cursor, _text: str) -> Plan:
-    return create_table(cursor, temporary=True)
-
-
+_table, _temporary_table = _create_table(temporary=False), _create_table(temporary=True)
 _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("create", "table"): _table,
     ("create", "temp", "table"): _temporary_table,
