@@ -188,12 +188,45 @@ create or replace function pg_last_copy_count() returns bigint language sql stab
 create or replace function pg_last_unload_id() returns integer language sql stable return last_of('unload_id');
 create or replace function pg_last_unload_count() returns bigint language sql stable return last_of('unload_count');
 
+-- External tables: what AWS keeps in the Glue Data Catalog. `external.py` writes it; a table is a view over rows that
+-- `spectrum.py` reads into a temporary table when a statement names it.
+create table if not exists external_database (name text primary key);
+create table if not exists external_schema (name text primary key, database text not null, role text not null);
+create table if not exists external_table (
+    id integer generated always as identity primary key, database text not null, name text not null, format text not null,
+    location text not null, columns jsonb not null, keys jsonb not null, options jsonb not null, unique (database, name));
+create table if not exists external_partition (
+    table_id integer not null, key_values jsonb not null, location text not null, primary key (table_id, key_values));
+create or replace function external_rows(id integer) returns setof record language plpgsql as $$
+begin
+    return query execute format('select * from pg_temp.external_%s', id);
+end $$;
+
+create or replace view svv_external_schemas as
+select n.oid::integer as esoid, 1::smallint as eskind, e.name as schemaname, n.nspowner::integer as esowner,
+       e.database as databasename, json_build_object('IAM_ROLE', e.role)::text as esoptions
+  from external_schema as e join pg_namespace as n on n.nspname = e.name;
+create or replace view svv_external_tables as
+select e.name as schemaname, t.name as tablename, t.location, t.format as input_format, t.options::text as parameters
+  from external_table as t join external_schema as e on e.database = t.database;
+create or replace view svv_external_columns as
+select e.name as schemaname, t.name as tablename, c.value ->> 'name' as columnname, c.value ->> 'type' as external_type,
+       c.ordinality::integer as columnnum,
+       greatest(c.ordinality::integer - jsonb_array_length(t.columns), 0) as part_key
+  from external_table as t join external_schema as e on e.database = t.database
+ cross join lateral jsonb_array_elements(t.columns || t.keys) with ordinality as c;
+create or replace view svv_external_partitions as
+select e.name as schemaname, t.name as tablename, p.key_values::text as "values", p.location
+  from external_partition as p join external_table as t on t.id = p.table_id
+  join external_schema as e on e.database = t.database;
+
 -- System views.
 create or replace view svv_tables as
 select current_database()::varchar(128) as table_catalog,
        n.nspname::varchar(128) as table_schema,
        c.relname::varchar(128) as table_name,
-       case when n.nspname like 'pg_temp%' then 'LOCAL TEMPORARY' when c.relkind = 'v' then 'VIEW' else 'BASE TABLE' end
+       case when n.nspname like 'pg_temp%' then 'LOCAL TEMPORARY'
+            when exists (select from external_schema as e where e.name = n.nspname) then 'EXTERNAL TABLE' when c.relkind = 'v' then 'VIEW' else 'BASE TABLE' end
            ::varchar(128) as table_type,
        obj_description(c.oid, 'pg_class')::varchar(65535) as remarks
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
@@ -233,7 +266,7 @@ select current_database()::varchar(128) as database_name, nspname::varchar(128) 
        'local'::varchar(128) as schema_type, null::varchar(128) as schema_acl, null::varchar(128) as schema_option
   from pg_namespace
  where nspname not like 'pg\_%' and nspname not in ('redshift_compat', 'information_schema')
-   and has_schema_privilege(current_user, oid, 'usage');
+   and has_schema_privilege(current_user, oid, 'usage') and nspname not in (select name from external_schema);
 
 create or replace function rows_of(relation oid) returns bigint language plpgsql stable as $$
 declare
@@ -348,5 +381,6 @@ select current_database()::varchar(128) as db_name, 'Snapshot'::varchar(20) as i
 
 grant usage on schema redshift_compat to public;
 grant select on all tables in schema redshift_compat to public;
+grant insert, delete on external_database, external_schema, external_table, external_partition to public;
 revoke select on table_keys, svv_table_info from public;
 revoke select on history_query, history_load_file, history_load_error from public;

@@ -81,18 +81,25 @@ def _run(session: Session, wanted: _Copy) -> Outcome:
 
 
 def _columns(session: Session, wanted: _Copy, table: str) -> tuple[int, list[LoadColumn]]:
+    table_id, columns = columns_of(session, table)
+    known = {target.column.name: target for target in columns}
+    if not known:
+        raise Refused(f"Cannot COPY into nonexistent table {wanted.path[-1]}")
+    for name in wanted.columns:
+        if name not in known:
+            raise Refused(f'column "{name}" of relation {table} does not exist')
+    return table_id, [known[name] for name in wanted.columns] if wanted.columns else columns
+
+
+def columns_of(session: Session, table: str) -> tuple[int, list[LoadColumn]]:
+    """Give a table's number and its columns; none when there is no such table."""
     rows = session.rows(
         "select a.attrelid::int8, a.attname, format_type(a.atttypid, null), a.atttypmod, a.attnotnull from pg_attribute as a "
         "where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum",
         [table],
     )
-    if not rows:
-        raise Refused(f"Cannot COPY into nonexistent table {wanted.path[-1]}")
-    known = {name: LoadColumn(Column(name, kind, size), required) for _, name, kind, size, required in rows}
-    for name in wanted.columns:
-        if name not in known:
-            raise Refused(f'column "{name}" of relation {table} does not exist')
-    return rows[0][0], [known[name] for name in wanted.columns] if wanted.columns else list(known.values())
+    columns = [LoadColumn(Column(name, kind, size), required) for _, name, kind, size, required in rows]
+    return rows[0][0] if rows else 0, columns
 
 
 def _files(s3: Any, wanted: _Copy) -> Iterator[tuple[str, bytes]]:

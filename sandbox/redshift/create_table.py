@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sandbox.redshift.errors import Refused, syntax_error
+from sandbox.redshift.external_catalog import refuse_local
 from sandbox.redshift.lexer import Cursor, quoted, sql_name, words
 from sandbox.redshift.query import check_expression
 from sandbox.redshift.rewrite import rewrite
@@ -249,6 +250,7 @@ def free_path(cursor: Cursor) -> tuple[str, ...]:
 
 
 def _make(session: Session, table: Table) -> Outcome:
+    refuse_local(session, table.path)
     name = sql_name(table.path)
     if table.if_missing and not table.temporary and session.rows("select to_regclass($1)", [name]) != [(None,)]:
         return Outcome()

@@ -7,8 +7,9 @@ from typing import Final
 
 from sandbox.redshift.create_table import Table, check_keys, free_path, note_keys, read_attributes
 from sandbox.redshift.errors import Refused
+from sandbox.redshift.external_catalog import refuse_local
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
-from sandbox.redshift.query import query_text
+from sandbox.redshift.query import Part, query_part
 from sandbox.redshift.session import Outcome, Plan, Session, Shape
 from sandbox.redshift.types import VARCHAR_BYTES_MAX, ColumnType
 
@@ -47,11 +48,13 @@ def create_table_as(cursor: Cursor, text: str, *, temporary: bool) -> Plan:
     names = cursor.listed(lambda: free_path(cursor)[0]) if cursor.sees("(") else []
     read_attributes(cursor, table)
     cursor.expect("as")
-    sql = query_text(cursor.tokens[cursor.at :], text)
-    return lambda session: _make(session, table, names, sql)
+    query = query_part(cursor.tokens[cursor.at :], text)
+    return lambda session: _make(session, table, names, query)
 
 
-def _make(session: Session, table: Table, names: list[str], sql: str) -> Outcome:
+def _make(session: Session, table: Table, names: list[str], query: Part) -> Outcome:
+    refuse_local(session, table.path)
+    sql = query.prepare(session)
     shapes = session.shape(sql)
     if len(names) > len(shapes):
         raise Refused("CREATE TABLE AS specifies too many column names")

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sandbox.redshift.errors import Refused
+from sandbox.redshift.external import drop_table
+from sandbox.redshift.external_catalog import refuse_local, tables_named, the_table
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
-from sandbox.redshift.query import query
+from sandbox.redshift.query import query_part
 from sandbox.redshift.rewrite import rewrite
 from sandbox.redshift.session import Outcome, Plan, Session
 
@@ -20,13 +22,21 @@ def drop(kind: str) -> Callable[[Cursor, str], Plan]:
 
     def handle(cursor: Cursor, _text: str) -> Plan:
         if_there = " if exists" if cursor.accept("if", "exists") else ""
-        names = [sql_name(cursor.path())]
-        while cursor.accept(","):
-            names.append(sql_name(cursor.path()))
+        paths = _several(cursor, cursor.path)
         how = " cascade" if cursor.accept("cascade") else ""
         _ = how or cursor.accept("restrict")
         cursor.end()
-        return _definition(f"drop {kind}{if_there} {', '.join(names)}{how}")
+
+        def run(session: Session) -> Outcome:
+            for path in paths:
+                external = the_table(session, path)
+                if external is not None and kind == "table":
+                    drop_table(session, external)
+                else:
+                    session.run(f"drop {kind}{if_there} {sql_name(path)}{how}")
+            return Outcome()
+
+        return run
 
     return handle
 
@@ -44,7 +54,7 @@ def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
     """Give the handler of CREATE VIEW; its query is judged as any other."""
 
     def handle(cursor: Cursor, text: str) -> Plan:
-        name = sql_name(cursor.path())
+        path = cursor.path()
         columns = ""
         if cursor.sees("("):
             columns = f" ({', '.join(quoted(column) for column in cursor.listed(cursor.name))})"
@@ -54,8 +64,16 @@ def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
             raise cursor.surprise()
         if [token.word for token in body[-4:]] == ["with", "no", "schema", "binding"]:
             raise Refused("the sandbox does not know WITH NO SCHEMA BINDING")
-        query(body, text[body[0].start : body[-1].end], {})
-        return _definition(f"create {'or replace ' if replace else ''}view {name}{columns} as {rewrite(body, {})[0]}")
+        part = query_part(body, text)
+
+        def run(session: Session) -> Outcome:
+            refuse_local(session, path)
+            if tables_named(session, part.names):
+                raise Refused("External tables are not supported in views")
+            session.run(f"create {'or replace ' if replace else ''}view {sql_name(path)}{columns} as {part.sql}")
+            return Outcome()
+
+        return run
 
     return handle
 

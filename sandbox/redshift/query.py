@@ -10,16 +10,19 @@ Source: Redshift Developer Guide, "Amazon Redshift and PostgreSQL", "SELECT", "I
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import sqlglot
 from sqlglot import exp
 
 from sandbox.redshift.errors import Refused, syntax_error
+from sandbox.redshift.external_catalog import named
 from sandbox.redshift.functions import ABSENT, KEYWORDS, KNOWN
 from sandbox.redshift.lexer import Token, tokenize
 from sandbox.redshift.rewrite import rewrite
-from sandbox.redshift.session import Plan
+from sandbox.redshift.session import Outcome, Plan, Session
+from sandbox.redshift.spectrum import read_external
 from sandbox.redshift.types import CAST_TYPES
 
 # Parts of a statement that Redshift has, beside function calls, which are judged by name.
@@ -69,7 +72,20 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
     return _plan(tokens, parameters)
 
 
-def query_text(tokens: Sequence[Token], text: str) -> str:
+@dataclass(frozen=True)
+class Part:
+    """A query that is part of a statement: its text for PostgreSQL, and the external tables that it may name."""
+
+    sql: str
+    names: set[tuple[str, str]]
+
+    def prepare(self, session: Session) -> str:
+        """Make its external tables readable, and give its text."""
+        read_external(session, self.names)
+        return self.sql
+
+
+def query_part(tokens: Sequence[Token], text: str) -> Part:
     """Write a query that is part of a statement for PostgreSQL.
 
     Args:
@@ -82,10 +98,10 @@ def query_text(tokens: Sequence[Token], text: str) -> str:
     if not tokens:
         raise Refused("syntax error at end of input")
     _query_of(tokens, text[tokens[0].start : tokens[-1].end])
-    return rewrite(tokens, {})[0]
+    return Part(rewrite(tokens, {})[0], named(tokens))
 
 
-def unlimited_query(text: str) -> str:
+def unlimited_query(text: str) -> Part:
     """Write the query of an UNLOAD for PostgreSQL.
 
     Raises:
@@ -97,8 +113,7 @@ def unlimited_query(text: str) -> str:
         tree = tree.unnest()
     if tree.args.get("limit") or tree.args.get("offset"):
         raise Refused("Limit clause is not supported in the outer SELECT of UNLOAD (nest it in a subquery)")
-    sql, _ = rewrite(tokens, {})
-    return sql
+    return Part(rewrite(tokens, {})[0], named(tokens))
 
 
 def _query_of(tokens: Sequence[Token], text: str) -> exp.Expr:
@@ -134,7 +149,13 @@ def check_expression(tokens: Sequence[Token]) -> None:
 
 def _plan(tokens: Sequence[Token], parameters: Mapping[str, str], before: str = "") -> Plan:
     sql, values = rewrite(tokens, parameters)
-    return lambda session: session.run(before + sql, values)
+    names = named(tokens)
+
+    def run(session: Session) -> Outcome:
+        read_external(session, names)
+        return session.run(before + sql, values)
+
+    return run
 
 
 def _judged(tokens: Sequence[Token], text: str) -> exp.Expr:

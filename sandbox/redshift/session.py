@@ -35,10 +35,16 @@ class Shape:
 
 
 class Session:
-    """A connection inside one transaction, the S3 client for COPY, and the trace of the statement that runs."""
+    """A connection inside one transaction, the S3 client, and the trace of the statement that runs.
 
-    def __init__(self, connection: psycopg.Connection[Row], s3: Callable[[], Any]) -> None:
-        self.connection, self.s3 = connection, s3
+    Args:
+        connection: To PostgreSQL.
+        s3: Gives the client.
+        in_block: Several statements share the transaction, or may.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Row], s3: Callable[[], Any], *, in_block: bool) -> None:
+        self.connection, self.s3, self.in_block = connection, s3, in_block
         self.trace = Trace()
 
     def run(self, sql: str, values: Sequence[str] = ()) -> Outcome:

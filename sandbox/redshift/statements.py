@@ -7,7 +7,7 @@ Gives:  a plan to run it in a session.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sandbox.redshift import definitions
+from sandbox.redshift import definitions, external
 from sandbox.redshift.copy import copy
 from sandbox.redshift.create_table import create_table
 from sandbox.redshift.create_table_as import create_table_as, is_create_table_as
@@ -42,6 +42,10 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("create", "role"): definitions.create_role,
     ("create", "user"): definitions.create_user,
     ("drop", "table"): definitions.drop("table"),
+    ("create", "external", "schema"): external.create_schema,
+    ("create", "external", "table"): external.create_table,
+    ("alter", "table"): external.alter_table,
+    ("drop", "schema"): external.drop_schema,
     ("drop", "view"): definitions.drop("view"),
     ("comment", "on", "table"): definitions.comment("table"),
     ("comment", "on", "column"): definitions.comment("column"),

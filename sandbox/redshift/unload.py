@@ -14,7 +14,7 @@ from typing import Any, Final
 from sandbox.redshift.copy_options import character, text
 from sandbox.redshift.errors import Refused, syntax_error
 from sandbox.redshift.lexer import Cursor, words
-from sandbox.redshift.query import unlimited_query
+from sandbox.redshift.query import Part, unlimited_query
 from sandbox.redshift.s3_files import delete, listed, location, put, role
 from sandbox.redshift.session import Outcome, Plan, Session, Shape
 from sandbox.redshift.unload_files import Target, Unloaded, write_files
@@ -53,7 +53,7 @@ _BASE_NAMES: Final = {
 
 @dataclass
 class _Unload:
-    sql: str
+    query: Part
     prefix: str
     target: Target
     manifest: bool = False
@@ -203,7 +203,8 @@ _PARAMETERS: Final[dict[str, Callable[[Cursor, _Unload], None]]] = {
 
 
 def _run(session: Session, wanted: _Unload) -> Outcome:
-    columns = session.shape(wanted.sql)
+    sql = wanted.query.prepare(session)
+    columns = session.shape(sql)
     _check_columns(wanted.target, columns)
     s3 = session.s3()
     prefix = wanted.prefix
@@ -218,7 +219,7 @@ def _run(session: Session, wanted: _Unload) -> Outcome:
         _remove(s3, prefix)
     cleaned: set[str] = set()
     files: list[Unloaded] = []
-    for file in write_files(session.unload(wanted.sql), columns, wanted.target):
+    for file in write_files(session.unload(sql), columns, wanted.target):
         if wanted.clean and wanted.target.keys and file.folder not in cleaned:
             cleaned.add(file.folder)
             _remove(s3, prefix + file.folder)

@@ -94,7 +94,7 @@ class Workers:
 
     def _run(self, job: Job, connection: Connection) -> None:
         self.jobs.set(job, status="STARTED", pid=connection.info.backend_pid, interrupt=partial(_interrupt, connection))
-        session = Session(connection, self.s3)
+        session = Session(connection, self.s3, in_block=job.is_batch)
         transaction_id = self.history.transaction()
         traced: list[tuple[Part, Trace]] = []
         part: Part | None = None
