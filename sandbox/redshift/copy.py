@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 
 from sandbox.redshift.copy_options import Options, read_options
 from sandbox.redshift.errors import Refused
+from sandbox.redshift.external_catalog import refuse_local
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
 from sandbox.redshift.load_objects import avro_rows, json_rows
 from sandbox.redshift.load_rows import BadRow, Rows, decoded
@@ -61,6 +62,7 @@ def copy(cursor: Cursor, _text: str) -> Plan:
 
 
 def _run(session: Session, wanted: _Copy) -> Outcome:
+    refuse_local(session, wanted.path)
     table = sql_name(wanted.path)
     table_id, columns = _columns(session, wanted, table)
     load = Load(wanted.path[-1], table_id, wanted.source, wanted.options.format)

@@ -27,6 +27,7 @@ NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 _OPEN_CSV: Final = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 _CSV_PROPERTIES: Final = {"separatorChar": "delimiter", "quoteChar": "quote"}
 _PROPERTIES: Final = ("numRows", "skip.header.line.count")
+_ALTERS: Final = "the sandbox does not know this statement: alter table ... (but for ADD and DROP PARTITION)"
 _TYPES: Final = (
     "smallint",
     "integer",
@@ -221,10 +222,10 @@ def alter_table(cursor: Cursor, _text: str) -> Plan:
         cursor.end()
         return lambda session: _drop_partition(session, path, gone)
     if not cursor.accept("add"):
-        raise Refused("the sandbox knows ALTER TABLE ... ADD PARTITION and DROP PARTITION only")
+        raise Refused(_ALTERS)
     if_missing = cursor.accept("if", "not", "exists")
     if not cursor.sees("partition"):
-        raise Refused("the sandbox knows ALTER TABLE ... ADD PARTITION and DROP PARTITION only")
+        raise Refused(_ALTERS)
     added = []
     while cursor.accept("partition"):
         values = _partition_values(cursor)

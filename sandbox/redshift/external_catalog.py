@@ -66,6 +66,8 @@ def tables_of(session: Session, schema: str) -> list[ExternalTable]:
 def tables_named(session: Session, names: Iterable[tuple[str, str]]) -> list[ExternalTable]:
     """Give those external tables that have one of these names with schema."""
     wanted = [json.dumps(list(name)) for name in names]
+    if not wanted:
+        return []
     return _read(session.rows(f"{_TABLES} where jsonb_build_array(e.name, t.name) = any($1::jsonb[])", [wanted]))
 
 

@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 
 from sandbox.redshift.errors import Refused, syntax_error
-from sandbox.redshift.external_catalog import named
+from sandbox.redshift.external_catalog import named, tables_named
 from sandbox.redshift.functions import ABSENT, KEYWORDS, KNOWN
 from sandbox.redshift.lexer import Token, tokenize
 from sandbox.redshift.rewrite import rewrite
@@ -130,6 +130,20 @@ def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) ->
         Refused: Redshift does not take it.
     """
     _judged(tokens, text)
+    changed = next(
+        place for place, token in enumerate(tokens) if token.word not in ("insert", "into", "update", "delete", "from")
+    )
+    plan = _change(tokens, parameters)
+
+    def run(session: Session) -> Outcome:
+        if tables_named(session, named(tokens[changed : changed + 3])):
+            raise Refused("the sandbox does not change external tables (Redshift only inserts into them)")
+        return plan(session)
+
+    return run
+
+
+def _change(tokens: Sequence[Token], parameters: Mapping[str, str]) -> Plan:
     if (
         tokens[0].word == "delete" and tokens[1:2] and tokens[1].word != "from"
     ):  # `delete t`, which PostgreSQL does not take
