@@ -54,7 +54,7 @@ def create_table_as(cursor: Cursor, text: str, *, temporary: bool) -> Plan:
 
 def _make(session: Session, table: Table, names: list[str], query: Part) -> Outcome:
     refuse_local(session, table.path)
-    sql = query.prepare(session)
+    sql, _ = query.prepare(session)
     shapes = session.shape(sql)
     if len(names) > len(shapes):
         raise Refused("CREATE TABLE AS specifies too many column names")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.external import drop_table
-from sandbox.redshift.external_catalog import refuse_local, tables_named, the_table
+from sandbox.redshift.external_catalog import named, refuse_local, tables_named, the_table
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
 from sandbox.redshift.query import query_part
 from sandbox.redshift.rewrite import rewrite
@@ -68,9 +68,10 @@ def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
 
         def run(session: Session) -> Outcome:
             refuse_local(session, path)
-            if tables_named(session, part.names):
+            if tables_named(session, named(body)):
                 raise Refused("External tables are not supported in views")
-            session.run(f"create {'or replace ' if replace else ''}view {sql_name(path)}{columns} as {part.sql}")
+            sql, _ = part.prepare(session)
+            session.run(f"create {'or replace ' if replace else ''}view {sql_name(path)}{columns} as {sql}")
             return Outcome()
 
         return run

@@ -22,7 +22,7 @@ from sandbox.redshift.functions import ABSENT, KEYWORDS, KNOWN
 from sandbox.redshift.lexer import Token, tokenize
 from sandbox.redshift.rewrite import rewrite
 from sandbox.redshift.session import Outcome, Plan, Session
-from sandbox.redshift.spectrum import read_external
+from sandbox.redshift.spectrum import names_pseudocolumn, read_external, with_pseudocolumns
 from sandbox.redshift.types import CAST_TYPES
 
 # Parts of a statement that Redshift has, beside function calls, which are judged by name.
@@ -74,15 +74,18 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
 
 @dataclass(frozen=True)
 class Part:
-    """A query that is part of a statement: its text for PostgreSQL, and the external tables that it may name."""
+    """A query, or another statement that reads tables; some of these may be external."""
 
-    sql: str
-    names: set[tuple[str, str]]
+    tokens: Sequence[Token]
+    parameters: Mapping[str, str]
 
-    def prepare(self, session: Session) -> str:
-        """Make its external tables readable, and give its text."""
-        read_external(session, self.names)
-        return self.sql
+    def prepare(self, session: Session) -> tuple[str, list[str]]:
+        """Make its external tables readable, and give its text for PostgreSQL with its values."""
+        tables = read_external(session, named(self.tokens))
+        tokens = self.tokens
+        if tables and names_pseudocolumn(tokens):
+            tokens = with_pseudocolumns(tokens, tables)
+        return rewrite(tokens, self.parameters)
 
 
 def query_part(tokens: Sequence[Token], text: str) -> Part:
@@ -98,7 +101,7 @@ def query_part(tokens: Sequence[Token], text: str) -> Part:
     if not tokens:
         raise Refused("syntax error at end of input")
     _query_of(tokens, text[tokens[0].start : tokens[-1].end])
-    return Part(rewrite(tokens, {})[0], named(tokens))
+    return _part(tokens, {})
 
 
 def unlimited_query(text: str) -> Part:
@@ -113,7 +116,7 @@ def unlimited_query(text: str) -> Part:
         tree = tree.unnest()
     if tree.args.get("limit") or tree.args.get("offset"):
         raise Refused("Limit clause is not supported in the outer SELECT of UNLOAD (nest it in a subquery)")
-    return Part(rewrite(tokens, {})[0], named(tokens))
+    return _part(tokens, {})
 
 
 def _query_of(tokens: Sequence[Token], text: str) -> exp.Expr:
@@ -161,12 +164,16 @@ def check_expression(tokens: Sequence[Token]) -> None:
     _judged(tokens, f"select {text}")
 
 
+def _part(tokens: Sequence[Token], parameters: Mapping[str, str]) -> Part:
+    rewrite(tokens, parameters)  # which refuses what it cannot write, before anything runs
+    return Part(tokens, parameters)
+
+
 def _plan(tokens: Sequence[Token], parameters: Mapping[str, str], before: str = "") -> Plan:
-    sql, values = rewrite(tokens, parameters)
-    names = named(tokens)
+    part = _part(tokens, parameters)
 
     def run(session: Session) -> Outcome:
-        read_external(session, names)
+        sql, values = part.prepare(session)
         return session.run(before + sql, values)
 
     return run

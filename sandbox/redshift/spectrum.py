@@ -19,6 +19,7 @@ from sandbox.redshift.copy import columns_of
 from sandbox.redshift.copy_options import Options
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.external_catalog import ExternalTable, partitions_of, tables_named
+from sandbox.redshift.lexer import Token, quoted, words
 from sandbox.redshift.load_rows import decoded
 from sandbox.redshift.load_times import time_reader
 from sandbox.redshift.load_values import LoadColumn, read_column
@@ -28,21 +29,55 @@ from sandbox.redshift.session import Session
 
 _COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 _NULL: Final = "\\N"
+PSEUDOCOLUMNS: Final = ("$path", "$size")
+# What may follow a table that has no name of its own in the query.
+_AFTER_TABLE: Final = words("""
+    where join inner left right full cross natural on using group having order limit offset union intersect except minus
+    """)
 _LONG_DATE: Final = "YYYY-MM-DD"
 _SHORT_DATE: Final = "MM-DD-YYYY"
 
 
-def read_external(session: Session, names: Iterable[tuple[str, str]]) -> None:
-    """Make the rows of those external tables readable that have one of these names with schema.
+def read_external(session: Session, names: Iterable[tuple[str, str]]) -> list[ExternalTable]:
+    """Make the rows of those external tables readable that have one of these names with schema, and give them.
 
     Raises:
-        Refused: A file is missing, or is not what the table declares.
+        Refused: A file is missing, or is not what the table declares; or the user may not use the schema.
     """
-    for table in tables_named(session, names):
+    tables = tables_named(session, names)
+    for table in tables:
+        if session.rows("select has_schema_privilege(current_user, $1, 'usage')", [table.schema]) != [(True,)]:
+            raise Refused(f"permission denied for schema {table.schema}")
         session.run(f"drop table if exists pg_temp.{table.rows}")
         session.run(f'create temporary table {table.rows} ({table.shape}, "$path" text, "$size" bigint) on commit drop')
         _, columns = columns_of(session, f"pg_temp.{table.rows}")
         _load(session, table, columns[: len(table.columns)])
+    return tables
+
+
+def names_pseudocolumn(tokens: Sequence[Token]) -> bool:
+    """Tell whether a statement asks for the file of a row, or for the file's size."""
+    return any(token.kind == "quoted" and token.name in PSEUDOCOLUMNS for token in tokens)
+
+
+def with_pseudocolumns(tokens: Sequence[Token], tables: Iterable[ExternalTable]) -> list[Token]:
+    """Write the rows themselves in the place of external tables: these have the pseudocolumns, and `*` would show them.
+
+    Args:
+        tokens: Of a query.
+        tables: The external tables among its names.
+    """
+    rows_of = {(table.schema, table.name): table.rows for table in tables}
+    written = list(tokens)
+    for place, (schema, dot, name) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False)):
+        rows = rows_of.get((schema.name or "", name.name or "")) if dot.text == "." else None
+        after = tokens[place + 3] if place + 3 < len(tokens) else None
+        if rows is None or (after is not None and after.text == "."):
+            continue
+        is_named = after is not None and after.name is not None and after.word not in _AFTER_TABLE
+        written[place] = Token("word", "pg_temp", schema.start)
+        written[place + 2] = Token("word", rows + (" " if is_named else f" as {quoted(name.name or '')} "), name.start)
+    return written
 
 
 def _load(session: Session, table: ExternalTable, columns: Sequence[LoadColumn]) -> None:

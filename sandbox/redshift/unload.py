@@ -203,7 +203,7 @@ _PARAMETERS: Final[dict[str, Callable[[Cursor, _Unload], None]]] = {
 
 
 def _run(session: Session, wanted: _Unload) -> Outcome:
-    sql = wanted.query.prepare(session)
+    sql, _ = wanted.query.prepare(session)
     columns = session.shape(sql)
     _check_columns(wanted.target, columns)
     s3 = session.s3()

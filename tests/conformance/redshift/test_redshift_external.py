@@ -178,6 +178,23 @@ def test_two_statements_see_what_is_there_at_their_time(warehouse, schema):
     assert [1, 2] == counts
 
 
+def test_rows_know_their_file(warehouse, schema):
+    """'CREATE EXTERNAL TABLE' usage notes, 'Pseudocolumns': "$path" and "$size", which SELECT * does not show."""
+    make(warehouse, schema)
+    body = ints(1, 2)
+    put(warehouse, f"{schema}/1", body)
+    path = f"s3://{BUCKET}/{schema}/1"
+    assert [[path, len(body), 2]] == warehouse.rows(
+        f'select "$path", t."$size", count(*) from {schema}.t where id > 0 group by 1, 2'
+    )
+    joined = f'select a.id, b."$path" from {schema}.t a join {schema}.t as b on a.id = b.id order by 1'
+    assert [[1, path], [2, path]] == warehouse.rows(joined)
+    assert [[1], [2]] == warehouse.rows(f"select * from {schema}.t order by id")
+    warehouse.run(f'create table made_{schema} as select "$path" as file, id from {schema}.t')
+    assert [[path]] == warehouse.rows(f"select distinct file from made_{schema}")
+    assert "does not exist" in warehouse.refusal(f'select "$path" from made_{schema}')
+
+
 @pytest.mark.parametrize(
     ("rest", "name", "body"),
     [

@@ -6,6 +6,8 @@ import boto3
 import pytest
 from conftest import BUCKET, KEYS, ROLE
 
+from sandbox.redshift.server import Redshift
+
 NINE = "c1, c2, c3, c4, c5, c6, c7, c8, c9"
 HISTORY = "select trim(query_type), trim(status) from sys_query_history where transaction_id = {} order by query_id"
 
@@ -204,3 +206,25 @@ def test_checksum_is_the_same_for_the_same_value(warehouse, table):
     assert isinstance(total, int)
     assert "checksum" in warehouse.refusal("select checksum(true)")
     assert "checksum" in warehouse.refusal("select checksum(cast('2024-01-01' as date))")
+
+
+def test_the_history_outlives_a_restart(tmp_path, s3_endpoint_url):
+    """'SYS_QUERY_HISTORY': ids grow on; what was written before is there."""
+    with Redshift(tmp_path, s3_endpoint_url) as first:
+        before = number_of("select 1 as before_it", first)
+    with Redshift(tmp_path, s3_endpoint_url) as second:
+        assert number_of("select 2 as after_it", second) > before
+        assert number_of(
+            "select 1 from sys_query_history where query_text like 'select 1 as before_it%'", second, rows=1
+        )
+
+
+def number_of(sql, redshift, rows=None):
+    """Run a query; give its number."""
+    client = boto3.client("redshift-data", endpoint_url=redshift.endpoint_url, **KEYS)
+    answer = client.execute_statement(WorkgroupName="freshet", Database="dev", Sql=sql, WaitTimeSeconds=30)
+    state = client.describe_statement(Id=answer["Id"])
+    client.close()
+    assert "FINISHED" == state["Status"], state.get("Error")
+    assert rows in (None, state["ResultRows"])
+    return state["RedshiftQueryId"]
