@@ -185,8 +185,9 @@ def read_attributes(cursor: Cursor, table: Table) -> None:
                 raise syntax_error(style or "diststyle")
             _distribute(table, style, "")
         elif cursor.accept("distkey"):
-            (column,) = cursor.listed(cursor.name)[:1]
-            _distribute(table, "", column)
+            cursor.expect("(")
+            _distribute(table, "", cursor.name())
+            cursor.expect(")")
         elif cursor.accept("sortkey", "auto"):
             _sort(table, [], "auto")
         elif cursor.accept("encode", "auto"):

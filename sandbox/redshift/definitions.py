@@ -114,11 +114,13 @@ def comment(kind: str) -> Callable[[Cursor, str], Plan]:
 
 def grant(cursor: Cursor, _text: str) -> Plan:
     """Plan a GRANT of a role, of SELECT ON tables, or of USAGE and CREATE ON SCHEMA, to roles, groups, users or PUBLIC."""
+    paths: list[tuple[str, ...]] = []
     if cursor.accept("role"):
         what, names, to_users_only = "", [quoted(cursor.name())], True
     elif cursor.accept("select", "on"):
         cursor.accept("table")
-        what, names, to_users_only = "select on table ", _several(cursor, lambda: sql_name(cursor.path())), False
+        paths = _several(cursor, cursor.path)
+        what, names, to_users_only = "select on table ", [sql_name(path) for path in paths], False
     else:
         what = f"{_schema_rights(cursor)} on schema "
         names, to_users_only = _several(cursor, lambda: quoted(cursor.name())), False
@@ -130,7 +132,15 @@ def grant(cursor: Cursor, _text: str) -> Plan:
             raise Refused("WITH GRANT OPTION is not supported for groups, roles and PUBLIC")
         option = " with grant option"
     cursor.end()
-    return _definition(f"grant {what}{', '.join(names)} to {', '.join(name for name, _ in takers)}{option}")
+    sql = f"grant {what}{', '.join(names)} to {', '.join(name for name, _ in takers)}{option}"
+
+    def run(session: Session) -> Outcome:
+        if any(the_table(session, path) is not None for path in paths):
+            raise Refused("Permissions on external tables are not supported: grant USAGE on their schema")
+        session.run(sql)
+        return Outcome()
+
+    return run
 
 
 def _schema_rights(cursor: Cursor) -> str:

@@ -82,13 +82,14 @@ class History:
     def _write(self, cursor: psycopg.Cursor[Any], whose: tuple[Any, ...], part: Part, trace: Trace) -> None:
         load = trace.load
         times = trace.began_at, trace.ended_at
-        returned = (part.result.rows, part.result.size) if part.result else (0, 0)
+        size = part.result.size if part.result else 0
+        returned = (part.result.rows if part.result else 0, size if size >= 0 else None)
         status = {"FINISHED": "success", "ABORTED": "canceled"}.get(part.status, "failed")
         about = (_query_type(part.sql), status, part.error and part.error.removeprefix("ERROR: "), part.sql, *returned)
         loaded: tuple[Any, ...] = (None,) * 6
         if load is not None:
-            size = sum(file.size for file in load.files)
-            loaded = (load.table, load.table_id, load.source, load.format, load.rows, size)
+            loaded_bytes = sum(file.size for file in load.files)
+            loaded = (load.table, load.table_id, load.source, load.format, load.rows, loaded_bytes)
         _insert(cursor, "history_query", [(*whose, *times, *about, *loaded)])
         if load is not None:
             files = [(f.began_at, f.ended_at, f.url, f.size, f.lines) for f in load.files]

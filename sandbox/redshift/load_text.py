@@ -9,6 +9,7 @@ FILLRECORD, IGNOREHEADER, IGNOREBLANKLINES), "Load error reference".
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -27,6 +28,8 @@ def text_rows(text: str, width: int, options: Options) -> Iterator[Rows]:
         width: How many columns it must have.
         options: Delimiter, quote character, and what is NULL.
     """
+    if options.format == "csv":
+        text = _without_blanks_at_quotes(text, options)
     lines = list(io.StringIO(text, newline=""))
     body = lines[options.header_lines :]
     if options.format == "csv":
@@ -52,6 +55,16 @@ def text_rows(text: str, width: int, options: Options) -> Iterator[Rows]:
             yield _turned(rows, records, width, options)
             rows, records = Rows([]), []
     yield _turned(rows, records, width, options)
+
+
+def _without_blanks_at_quotes(text: str, options: Options) -> str:
+    """Leave out blanks between a delimiter and a quotation mark, which Redshift ignores."""
+    quote, delimiter = re.escape(options.quote), re.escape(options.delimiter)
+    blank = "".join(character for character in " \t" if character != options.delimiter)
+    if not re.search(rf"[{blank}]{quote}|{quote}[{blank}]", text):
+        return text
+    field = rf"(^|[{delimiter}\r\n])[{blank}]*({quote}(?:[^{quote}]|{quote}{quote})*{quote})[{blank}]*(?=[{delimiter}\r\n]|\Z)"
+    return re.sub(field, r"\1\2", text)
 
 
 def _take(

@@ -32,13 +32,16 @@ _SPLIT: Final = re.compile("|".join(sorted(_PARTS, key=len, reverse=True)) + r"|
 _CLOCK: Final = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d{1,6})?)?"
 _OFFSET: Final = r"(?: ?(?P<offset>Z|[+-]\d{2}(?::?\d{2})?))?"
 _AUTO: Final = [
-    re.compile(rf"(?P<year>\d{{4}})-(?P<month>\d{{1,2}})-(?P<day>\d{{1,2}})(?:[T ]{_CLOCK}{_OFFSET})?"),
-    re.compile(r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?: (?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2}))?"),
-    re.compile(rf"(?P<month>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}})(?: {_CLOCK})?"),
-    re.compile(rf"(?P<day>\d{{1,2}})[- ](?P<name>[A-Za-z]{{3}})[- ](?P<year>\d{{4}})(?: {_CLOCK})?"),
+    re.compile(rf"(?P<year>\d{{4}})-(?P<month>\d{{1,2}})-(?P<day>\d{{1,2}})(?:[T ]{_CLOCK}{_OFFSET})?", re.ASCII),
+    re.compile(
+        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?: (?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2}))?",
+        re.ASCII,
+    ),
+    re.compile(rf"(?P<month>\d{{1,2}})/(?P<day>\d{{1,2}})/(?P<year>\d{{4}})(?: {_CLOCK})?", re.ASCII),
+    re.compile(rf"(?P<day>\d{{1,2}})[- ](?P<name>[A-Za-z]{{3}})[- ](?P<year>\d{{4}})(?: {_CLOCK})?", re.ASCII),
 ]
 _MONTHS: Final = [dt.date(2000, month, 1).strftime("%B").lower() for month in range(1, 13)]
-_SECONDS: Final = re.compile(r"[+-]?\d{1,18}(\.\d{1,6})?")
+_SECONDS: Final = re.compile(r"[+-]?\d{1,18}(\.\d{1,6})?", re.ASCII)
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - timestamps of tables without a zone
 
 TimeReader = Callable[[str], str | None]
@@ -60,7 +63,7 @@ def time_reader(written: str, kind: str) -> TimeReader:
     zone = _OFFSET if kind.endswith("with time zone") and "OF" not in written else ""
     pattern = "".join(_PARTS.get(part) or re.escape(part) for part in _SPLIT.findall(written)) + zone
     try:
-        patterns = [re.compile(pattern)]
+        patterns = [re.compile(pattern, re.ASCII)]
     except re.error:  # a part that comes twice
         patterns = []
     return lambda text: _first(patterns, text, kind)

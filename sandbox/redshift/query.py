@@ -133,9 +133,8 @@ def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) ->
         Refused: Redshift does not take it.
     """
     _judged(tokens, text)
-    changed = next(
-        place for place, token in enumerate(tokens) if token.word not in ("insert", "into", "update", "delete", "from")
-    )
+    verbs = ("insert", "into", "update", "delete", "from")
+    changed = next((place for place, token in enumerate(tokens) if token.word not in verbs), len(tokens))
     plan = _change(tokens, parameters)
 
     def run(session: Session) -> Outcome:

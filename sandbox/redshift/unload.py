@@ -8,7 +8,7 @@ Source: Redshift Developer Guide, "UNLOAD" (parameters, usage notes), "UNLOAD ex
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from sandbox.redshift.copy_options import character, text
@@ -142,10 +142,9 @@ def _parallel(cursor: Cursor, wanted: _Unload) -> None:
 def _size(cursor: Cursor, name: str, least: int, greatest: float) -> int:
     cursor.accept("as")
     token = cursor.next()
-    try:
-        size = Decimal(token.text) * _MB
-    except InvalidOperation:
-        raise syntax_error(token.text) from None
+    if token.kind != "number":
+        raise syntax_error(token.text)
+    size = Decimal(token.text) * _MB
     if cursor.accept("gb"):
         size *= 1024
     else:

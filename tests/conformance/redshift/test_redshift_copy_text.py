@@ -7,6 +7,8 @@ import uuid
 
 import pytest
 from conftest import BUCKET, ROLE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 FAILED = "Load into table '{}' failed.  Check 'sys_load_error_detail' system table for details."
 
@@ -232,6 +234,35 @@ def test_quotes_keep_line_feeds_and_must_be_closed(warehouse, table):
         f"where h.query_id = d.query_id and h.table_name = '{table}'"
     )
     assert [[3, 1216]] == found
+
+
+def test_blanks_around_quotes_are_ignored(warehouse, table):
+    """'Data format parameters', CSV: white space between delimiters and quote characters; not that of plain fields."""
+    body = '1, "a, "" b" ,"c"\n "2"\t, d ,e\n3,"f, ""g"" ,","h "" , i"\n'
+    rows = loaded(warehouse, table, "n int, v varchar(20), w varchar(20)", body)
+    assert [[1, 'a, " b', "c"], [2, " d ", "e"], [3, 'f, "g" ,', 'h " , i']] == rows
+    tabs = loaded(warehouse, f"{table}_t", "n int, v varchar(9), w varchar(9)", '1\t "a"\t\n', r"csv delimiter '\t'")
+    assert [[1, "a", ""]] == tabs
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8") | st.sampled_from('", \t\n\r'), max_size=12)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(TEXTS.filter(lambda text: text != "\\N"), TEXTS.filter(lambda text: text != "\\N")), min_size=1)
+)
+def test_any_quoted_text_arrives_exactly(warehouse, texts):
+    """'Data format parameters', CSV: what stands between quotation marks is data, whatever it looks like."""
+    quoted = [[text.replace('"', '""') for text in row] for row in texts]
+    body = "".join(f'{number},"{first}","{second}"\n' for number, (first, second) in enumerate(quoted))
+    statement = warehouse.run(
+        "create temp table staged (n int, v varchar(max), w varchar(max))",
+        load("staged", put(warehouse, body)),
+        "select v, w from staged order by n",
+    )
+    records = warehouse.data_api.get_statement_result(Id=f"{statement}:3")["Records"]
+    assert texts == [tuple(field["stringValue"] for field in record) for record in records]
 
 
 def test_fillrecord_fills_the_end_of_short_rows(warehouse, table):

@@ -336,6 +336,7 @@ def test_who_may_use_the_schema_may_read_its_tables(warehouse, redshift, schema)
         ("update {}.old set id = 1", "does not change external tables"),
         ("delete from {}.old", "does not change external tables"),
         ("copy {}.old from 's3://b/k/' iam_role default csv", "Operations on local objects in external schema"),
+        ("grant select on {}.old to role analysts", "grant USAGE on their schema"),
         ("alter table {}.old add partition (p=1) location 's3://b/k/'", "is not partitioned"),
         ("alter table {}.parts add partition (q=1) location 's3://b/k/'", "must name each partition column"),
         ("alter table {}.parts add partition (p='x') location 's3://b/k/'", "Invalid digit"),

@@ -163,6 +163,7 @@ def test_like_keeps_distribution_and_sorting(warehouse, table):
         ("create table {} as delete from x", 'syntax error at or near "delete"'),
         ("create table {} as select 1 as a, 2 as a", 'column "a" specified more than once'),
         ("create table {} as select sum(1.5) as a", "CAST it to DECIMAL"),
+        ("create table {} (a int, b int) distkey (a, b)", 'syntax error at or near ","'),
         ("create table {} (a int sortkey) sortkey (a)", "conflicting or redundant"),
         (f"create table {{}} ({NINE.replace(',', ' int,')} int) interleaved sortkey ({NINE})", "at most 8 columns"),
     ],

@@ -4,11 +4,15 @@ import datetime as dt
 import gzip
 import io
 import json
+import uuid
 from decimal import Decimal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import BUCKET, ROLE
+from conftest import BUCKET, ROLE, copy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 TYPES = "a smallint, b int, c bigint, d decimal(8,2), e real, f double precision, g boolean, h date, i timestamp, "
 TYPES += "j varchar(20), k decimal(20,0)"
@@ -94,6 +98,33 @@ def test_csv_can_be_copied_back(warehouse, table):
     assert warehouse.rows(f"select * from {table} order by a") == warehouse.rows(
         f"select * from {table}_back order by a"
     )
+
+
+TEXTS = st.text(
+    st.characters(exclude_characters="\0", codec="utf-8") | st.sampled_from('", \\\n\r'), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.none() | TEXTS.filter(lambda text: text != "\\N"), min_size=1),
+    st.sampled_from(["csv", "csv gzip", "json", "parquet"]),
+)
+def test_any_text_goes_and_comes_back(warehouse, texts, form):
+    """'UNLOAD', 'COPY': a text survives both, in every format."""
+    folder = uuid.uuid4().hex
+    rows = pa.table({"n": pa.array(range(len(texts)), pa.int32()), "v": pa.array(texts, pa.string())})
+    options = form if form == "parquet" else f"{form} emptyasnull"
+    statement = warehouse.run(
+        "create temp table gone (n int, v varchar(max))",
+        copy("gone", warehouse.stage(rows)),
+        unload("select * from gone", f"{folder}/", form),
+        "create temp table back (like gone)",
+        f"copy back from 's3://{BUCKET}/{folder}/' iam_role '{ROLE}' {options}",
+        "select v from back order by n",
+    )
+    records = warehouse.data_api.get_statement_result(Id=f"{statement}:6")["Records"]
+    assert texts == [None if field.get("isNull") else field["stringValue"] for (field,) in records]
 
 
 def test_json_is_an_object_a_line(warehouse, table):
