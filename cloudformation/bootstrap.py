@@ -7,13 +7,14 @@ Reads:  secrets of both administrators and of the two users to be made.
 Gives:  one line a step on stdout; exit code 0 done, 1 failed, 3 something around it is missing or refuses.
 
 Source: RDS user guide, "mysql.rds_set_configuration"; DMS user guide, "Using an AWS-managed MySQL-compatible database as a
-source"; Redshift database developer guide, "CREATE USER", "GRANT".
+source"; Redshift database developer guide, "CREATE USER", "GRANT", "ALTER DEFAULT PRIVILEGES".
 """
 
 import argparse
 import base64
 import contextlib
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -82,6 +83,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     warehouse.add_argument("--job_role", required=True, help="name of the streaming job's role")
     warehouse.add_argument("--target_schema", default="public")
     warehouse.add_argument("--readers", default="", help="roles that may read the target, separated by commas")
+    warehouse.add_argument(
+        "--operators", default="", help="users of those who look after it, such as IAM:alice, IAMR:admins"
+    )
     parser.add_argument("--token_secret", required=True, help="gets its first key if it has none")
     return parser.parse_known_args(argv)[0]
 
@@ -158,8 +162,8 @@ def make_user(cursor: Any, user: "dict[str, Any]", *rights: str) -> None:
 
 def checked(name: str) -> str:
     """Take a name only if it needs no escape."""
-    if not name.replace("_", "").isalnum() or not name.isascii():
-        raise Refused("a secret's username has more than letters, digits and _")
+    if not re.fullmatch("[A-Za-z0-9_-]{1,32}", name):
+        raise Refused("a secret's username has more than 32 letters, digits, _ and -")
     return name
 
 
@@ -186,11 +190,10 @@ def make_first_key(name: str) -> None:
 
 
 def prepare_warehouse(chosen: argparse.Namespace) -> None:
-    """Make the job's user, the schemas in which it makes its tables, and the readers' roles."""
+    """Make the job's user, the schemas in which it makes its tables, the readers' roles, and the operators."""
     warehouse = Warehouse(chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
     user = f"IAMR:{chosen.job_role}"
-    if user.lower() not in map(str.lower, warehouse.names("select usename from pg_user")):
-        warehouse.run(f"create user {quoted(user)} password disable")
+    make_identities(warehouse, [user, *several(chosen.operators)])
     schemas = warehouse.names("select schema_name from svv_redshift_schemas")
     if SCHEMA not in schemas:
         warehouse.run(f"create schema {SCHEMA} authorization {quoted(user)}")
@@ -199,13 +202,38 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     for schema in (SCHEMA, chosen.target_schema):  # with the grant option the job can let its readers in
         warehouse.run(f"grant usage, create on schema {quoted(schema)} to {quoted(user)} with grant option")
     print(f"{user} makes its tables in {SCHEMA} and {chosen.target_schema}")
+    let_in(warehouse, user, several(chosen.readers), several(chosen.operators))
+
+
+def make_identities(warehouse: "Warehouse", users: Sequence[str]) -> None:
+    """Make the users as which identities of IAM come; they have no password."""
+    there = set(map(str.lower, warehouse.names("select usename from pg_user")))
+    for user in users:
+        if user.lower() not in there:
+            warehouse.run(f"create user {quoted(user)} password disable")
+
+
+def let_in(warehouse: "Warehouse", user: str, readers: Sequence[str], operators: Sequence[str]) -> None:
+    """Let readers read the target, through roles, and operators the ledger too; also what the job makes later."""
     roles = warehouse.names("select role_name from svv_roles")
-    for reader in filter(None, map(str.strip, chosen.readers.split(","))):
+    for reader in readers:
         if reader not in roles:
             warehouse.run(f"create role {quoted(reader)}")
         # A user sees only roles that it has: so the job finds that this one is there.
-        warehouse.run(f"grant role {quoted(reader)} to {quoted(user)}")
+        for each in (user, *operators):
+            warehouse.run(f"grant role {quoted(reader)} to {quoted(each)}")
         print(f"the role {reader} is there")
+    for operator in operators:
+        warehouse.run(f"grant usage on schema {SCHEMA} to {quoted(operator)}")
+        warehouse.run(f"grant select on all tables in schema {SCHEMA} to {quoted(operator)}")
+        later = f"alter default privileges for user {quoted(user)} in schema {SCHEMA}"
+        warehouse.run(f"{later} grant select on tables to {quoted(operator)}")
+        print(f"{operator} may read the ledger")
+
+
+def several(names: str) -> "list[str]":
+    """Read names separated by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 class Warehouse:

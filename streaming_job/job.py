@@ -6,6 +6,7 @@ The warehouse remembers; this process only holds what makes the next batch quick
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -36,7 +37,9 @@ from streaming_job.stopping import Stopping
 log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW_MAX: Final = 8
+FAILING_MAX_S: Final = 1800.0  # a restart of a database, or its maintenance, is over by then
 IDLE_ROUNDS: Final = 2
+TICK_S: Final = 15.0
 SMALL_BATCH: Final = 2_000  # records that one task handles sooner than a shuffle is set up
 
 
@@ -75,14 +78,16 @@ class Job:
             self.ledger, self.kinesis, self.stream, self.run, self.arguments.from_start, self.stopping.expired
         )
         self._say("started", shards=len(self.stream.shards), run=self.run)
-        every_s = self.arguments.every_s or self.pipeline.freshness_s
         self.stopping.when_idle |= self.arguments.until_idle
         idle_rounds = failures = 0
+        well_at = time.monotonic()
         while not self.stopping.asked:
             began, ending = time.monotonic(), self.stopping.when_idle
             try:
-                remembered, idle = self._batch(remembered)
-                failures = 0
+                if failures:
+                    remembered = self.ledger.read_after(remembered, self.run)
+                remembered, markers = self._batch(remembered)
+                failures, well_at = 0, time.monotonic()
             except Cancelled:
                 return
             except TerminalError:
@@ -91,20 +96,33 @@ class Job:
                 if self.stopping.expired():
                     return
                 failures += 1
-                self._failed(error, failures)
+                self._failed(error, failures, time.monotonic() - well_at)
                 if self.metrics:
                     self.metrics.tick()
-                remembered, idle = self.ledger.read_after(remembered), False
+                markers = []
                 self._iterators.clear()
                 self.stopping.sleep(min(30.0, 0.5 * 2**failures))
             finally:
                 self._unpin()
-            idle_rounds = idle_rounds + 1 if idle and ending else 0
+            idle_rounds = idle_rounds + 1 if is_idle(markers) and ending else 0
             if idle_rounds >= IDLE_ROUNDS:
                 return
-            self.stopping.sleep(every_s - (time.monotonic() - began))
+            if not is_behind(markers):
+                self._rest(began + self.every_s)
 
-    def _batch(self, remembered: Remembered) -> tuple[Remembered, bool]:
+    @property
+    def every_s(self) -> float:
+        """Seconds from one batch's begin to the next one's, while the job keeps up."""
+        return self.arguments.every_s or self.pipeline.freshness_s
+
+    def _rest(self, until: float) -> None:
+        """Wait until the next batch is due; the metrics go on meanwhile, so that its age and its life are seen."""
+        while not self.stopping.asked and (left := until - time.monotonic()) > 0:
+            self.stopping.sleep(min(left, TICK_S))
+            if self.metrics:
+                self.metrics.tick()
+
+    def _batch(self, remembered: Remembered) -> tuple[Remembered, list[Marker]]:
         clock, started_at, step_id = Clock(), datetime.now(UTC), str(uuid.uuid4())
         with clock.step("read"):
             pinned, markers = self._read(remembered)
@@ -123,14 +141,14 @@ class Job:
                 commit(self.ledger, step, self.stopping.expired)
             remembered = remembered.after(step)
             if staged:
-                drop(self.s3, self.arguments.staging_bucket, staged)
+                self._drop(staged)
             report(self.pipeline.name, step, markers, clock)
         if self.metrics:
             self.metrics.round(markers, data_as_of(markers), step, clock)
         for marker in markers:
             if marker.iterator:
                 self._iterators[marker.shard] = (marker.iterator, marker.iterator_at)
-        return remembered, all(marker.tip_at and not marker.records for marker in markers)
+        return remembered, markers
 
     def _read(self, remembered: Remembered) -> tuple[DataFrame, list[Marker]]:
         ranges = [
@@ -140,7 +158,8 @@ class Job:
         at = remembered.transaction_at
         numbering = Numbering(remembered.transaction_id, at.replace(tzinfo=None).isoformat() + "Z" if at else "")
         facts = Facts(self.pipeline.database, self.pipeline.fact)
-        budget = Budget(records=self.arguments.records_per_shard)
+        enough_s = max(1.0, self.every_s / 4)
+        budget = Budget(records=self.arguments.records_per_shard, seconds_after_first=enough_s)
         tasks = self.spark.sparkContext.defaultParallelism  # one wave: each task reads its shards at once
         pinned, markers = read_batch(self.spark, self.stream.arn, ranges, facts, numbering, budget, tasks)
         self._pinned.append(pinned)
@@ -164,23 +183,42 @@ class Job:
             prefix = "/".join((self.arguments.staging_prefix, self.pipeline.name, self.run, step_id))
             return stage(self.pipeline, rows, aside, Place(self.arguments.staging_bucket, prefix), self.s3)
 
+    def _drop(self, staged: Staged) -> None:
+        try:
+            drop(self.s3, self.arguments.staging_bucket, staged)
+        except (
+            ClientError,
+            BotoCoreError,
+        ) as error:  # the step is committed; the bucket's lifecycle rule deletes them later
+            self._say("staged files could not be deleted", error=type(error).__name__, files=len(staged.objects))
+
     def _unpin(self) -> None:
         """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""
         for frame in self._pinned:
             frame._jdf.queryExecution().analyzed().rdd().unpersist(False)
         self._pinned.clear()
 
-    def _failed(self, error: Exception, failures: int) -> None:
+    def _failed(self, error: Exception, failures: int, failing_s: float) -> None:
         said = str(error) if isinstance(error, FreshetError) else _step_and_class(error)
-        if failures >= FAILURES_IN_A_ROW_MAX:
+        if failures >= FAILURES_IN_A_ROW_MAX and failing_s > FAILING_MAX_S:
             raise TerminalError(
-                f"pipeline {self.pipeline.name}: {failures} batches in a row failed, the last with: {said}. "
+                f"pipeline {self.pipeline.name}: for {failing_s / 60:.0f} minutes every batch failed, the last with: {said}. "
                 "Nothing of them was written; the next start goes on from the ledger"
             ) from None
         self._say("batch failed and is read again", error=said, failures=failures)
 
     def _say(self, event: str, **fields: object) -> None:
         log.info(event, extra={"fields": {"pipeline": self.pipeline.name, **fields}})
+
+
+def is_idle(markers: Sequence[Marker]) -> bool:
+    """Tell whether a round came to the tip of every shard and found nothing; one that failed did not."""
+    return bool(markers) and all(marker.tip_at and not marker.records for marker in markers)
+
+
+def is_behind(markers: Sequence[Marker]) -> bool:
+    """Tell whether a shard holds more than a batch takes: the next one begins at once."""
+    return any(marker.tip_at is None and not marker.closed for marker in markers)
 
 
 def _step_and_class(error: Exception) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from freshet.cli.context import (
     JSON_OPTION,
@@ -27,6 +26,7 @@ from freshet.deploy.account import Account, aws_errors, open_account
 from freshet.deploy.bucket import empty, missing
 from freshet.deploy.changes import Change, stops_the_task
 from freshet.deploy.events import NEVER, StackFailed, begin_of_operation, follow, history, stack_of
+from freshet.deploy.glue import JobFailed
 from freshet.deploy.package import (
     FILLED,
     ROOT_TEMPLATE,
@@ -37,7 +37,7 @@ from freshet.deploy.package import (
     package_templates,
     rds_certificates,
 )  # fmt: skip
-from freshet.deploy.parameters import check_given, defaults_of_the_account, effective, request
+from freshet.deploy.parameters import check_fixed, check_given, defaults_of_the_account, effective, request
 from freshet.deploy.settings import read_assignments, read_settings
 from freshet.deploy.stack import (
     artifacts_stack,
@@ -52,7 +52,7 @@ from freshet.deploy.stack import (
     outputs_of,
     values_of,
 )  # fmt: skip
-from freshet.deploy.start import Starter, refuse_without_outputs, where_to_look
+from freshet.deploy.start import Starter, Work, refuse_without_outputs, where_to_look
 from freshet.deploy.templates import read_template
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
@@ -139,17 +139,15 @@ class Deployment:
         self.choices, self.screen = choices, screen
         self.cloudformation = account.client("cloudformation")
         self.kept = home() / "aws"
+        self.rested = False  # whether DMS's task was stopped for this update
 
     def run(self) -> dict[str, Any]:
         """Do all of it; gives what `--json` prints."""
         root = self.settled_stack()
         before = values_of(root)
+        check_fixed(self.given, before)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
-        offered = (
-            {}
-            if before
-            else defaults_of_the_account(self.account.client("ec2"), self.account.client("iam"), self.given)
-        )
+        offered = {} if before else defaults_of_the_account(self.account, self.given)
         place = Place(bucket, self.account.stack, self.account.region, self.account.domain)
         templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
         self.check_templates(templates)
@@ -166,13 +164,12 @@ class Deployment:
             "changes": [vars(change) for change in changes],
             "dry_run": self.choices.dry_run,
         }
-        if self.choices.dry_run:
+        consents = not self.choices.dry_run and (
+            not change_set or self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?")
+        )
+        if not consents:
             self.forget(change_set, is_new=not before, made_bucket=made_bucket, bucket=bucket)
-            return result
-        if change_set and not self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?"):
-            drop_change_set(self.account, change_set, made_the_stack=not before)
-            self.screen.say("nothing was changed")
-            return {**result, "ok": False}
+            return {**result, "ok": self.choices.dry_run}
         if change_set:
             self.execute(change_set, changes, outputs_of(root) if root and before else {})
         found = stack_of(self.cloudformation, self.account.stack)
@@ -263,15 +260,17 @@ class Deployment:
         return change_set, changes
 
     def forget(self, change_set: str | None, *, is_new: bool, made_bucket: bool, bucket: str) -> None:
-        """Leave everything as it was before a dry run."""
+        """Leave everything as it was before a dry run, or before a "no"."""
         if change_set:
             drop_change_set(self.account, change_set, made_the_stack=is_new)
+        if is_new and not self.choices.dry_run:
+            capture.delete_certificates(self.account.client("dms"), self.account.stack)
         if made_bucket:
             empty(self.account.client("s3"), bucket, self.account.id, "", lambda _: None)
             found = stack_of(self.cloudformation, artifacts_stack(self.account))
             if found:
                 delete(self.cloudformation, found["StackId"], lambda _: None, pause)
-        self.screen.say("dry run: nothing was changed")
+        self.screen.say("dry run: nothing was changed" if self.choices.dry_run else "nothing was changed")
 
     def consent(self, question: str) -> bool:
         """Ask, unless --yes."""
@@ -283,7 +282,7 @@ class Deployment:
         """Execute the change set; the DMS task rests meanwhile if it must, and goes on whatever comes."""
         starter = self.starter(outputs)
         rests = bool(outputs) and stops_the_task(changes)
-        rests = rests and starter.stop_capture()
+        rests = self.rested = rests and starter.stop_capture()
         self.screen.total = len(changes)
         try:
             with self.screen.doing("CloudFormation works (a first deployment takes 20 to 30 minutes)"), self.goes_on():
@@ -301,38 +300,47 @@ class Deployment:
         return Starter(self.account, outputs, self.screen.step, pause)
 
     def start(self, outputs: dict[str, str]) -> bool:
-        """Start everything in its order; gives whether a batch is in."""
+        """Start everything in its order; gives whether the job works."""
         starter = self.starter(outputs)
         again = "freshet deploy goes on here when it is run again"
         with self.screen.doing("starting"), self.goes_on(again):
-            starter.prepare()
-            starter.start_capture()
-            starter.start_job()
             try:
-                arrived = starter.wait_for_first_batch(
-                    counter(AwsPlace(self.account, outputs), outputs["PipelineName"])
-                )
-            except StatementFailed as failed:
-                self.screen.step(f"ledger: you may not read it, so the first batch is not awaited ({failed.reason})")
-                arrived = True
+                starter.prepare()
+            except JobFailed:
+                if self.rested:
+                    starter.start_capture()
+                raise
+            starter.start_capture()
+            arrived = self.start_job(starter, reader(AwsPlace(self.account, outputs), outputs["PipelineName"]))
             if self.choices.simulators:
                 starter.start_simulators()
         if not arrived:
             self.screen.say(
-                "no batch came within twenty minutes: freshet status --aws, and the job's log, tell more", "bold red"
+                "the job did nothing within twenty minutes: freshet status --aws, and the job's log, tell more",
+                "bold red",
             )
         return arrived
 
+    def start_job(self, starter: Starter, read: Callable[[], Work]) -> bool:
+        """Start the streaming job, and wait until the ledger shows that it works."""
+        try:
+            before = read()
+        except StatementFailed as failed:
+            starter.start_job()
+            self.screen.step(f"ledger: you may not read it, so nothing is awaited ({failed.reason})")
+            return True
+        return starter.wait_for_work(read, before, started=starter.start_job())
+
     def show_links(self, links: dict[str, str]) -> None:
         """Say where to look."""
-        table = Table.grid(padding=(0, 2))
-        for name, url in links.items():
-            table.add_row(name, url)
         named = "" if self.account.stack == "freshet" else f" --stack {self.account.stack}"
-        table.add_row("status", f"freshet status --aws{named}")
         target = f"{self.definition.target_schema}.{self.definition.target_table}"
-        table.add_row("query", f'freshet query --aws{named} "select count(*) from {target}"')
-        self.screen.console.print(table, soft_wrap=True)
+        commands = {
+            "status": f"freshet status --aws{named}",
+            "query": f'freshet query --aws{named} "select count(*) from {target}"',
+        }
+        for name, place in {**links, **commands}.items():
+            self.screen.say(f"{name:<11}{place}")
 
     def goes_on(
         self, what: str = "CloudFormation goes on without this command; run it again to go on watching"
@@ -353,17 +361,18 @@ class _GoesOn:
             self.screen.say(f"\n{self.what}", "yellow")
 
 
-def counter(place: AwsPlace, pipeline: str) -> Callable[[], int]:
-    """Give what reads the number of a pipeline's batches from its ledger; 0 before there is a ledger."""
+def reader(place: AwsPlace, pipeline: str) -> Callable[[], Work]:
+    """Give what reads from a pipeline's ledger what its job has done; nothing before there is a ledger."""
 
-    def count() -> int:
+    def read() -> Work:
         try:
-            return int(summary(place.warehouse, pipeline)["batches"])
+            found = summary(place.warehouse, pipeline)
         except IndexError:  # tables without a row: the job is about to start
-            return 0
+            return Work()
         except StatementFailed as failed:
             if "does not exist" in failed.reason:
-                return 0
+                return Work()
             raise
+        return Work(int(found["batches"]), int(found["starts"]))
 
-    return count
+    return read

@@ -23,12 +23,13 @@ EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidCl
 
 @dataclass(frozen=True)
 class Account:
-    """An account and a region, and the name of the stack in it."""
+    """An account and a region, the name of the stack in it, and the ARN of who asks."""
 
     session: boto3.Session
     id: str
     region: str
     stack: str
+    identity: str = ""
     _clients: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def client(self, service: str) -> Any:
@@ -46,6 +47,17 @@ class Account:
     def partition(self) -> str:
         """The part of AWS: aws, aws-cn or aws-us-gov."""
         return str(self.session.get_partition_for_region(self.region))
+
+    @property
+    def redshift_user(self) -> str | None:
+        """The user as which the Data API lets us into Redshift Serverless; None for the account's root.
+
+        Source: Redshift management guide, "Database user" of an IAM identity: IAM:user, IAMR:role.
+        """
+        kind, _, name = self.identity.rpartition(":")[2].partition("/")
+        if kind == "assumed-role":
+            return f"IAMR:{name.partition('/')[0]}"
+        return f"IAM:{name.rpartition('/')[2]}" if kind == "user" else None
 
     @property
     def domain(self) -> str:
@@ -74,7 +86,7 @@ def open_account(settings: AwsSettings) -> Account:
             identity = sts.get_caller_identity()
     finally:
         sts.close()
-    return Account(session, str(identity["Account"]), session.region_name, settings.stack)
+    return Account(session, str(identity["Account"]), session.region_name, settings.stack, str(identity["Arn"]))
 
 
 @contextmanager

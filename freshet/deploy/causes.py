@@ -23,7 +23,8 @@ CAUSES: Final = (
      r"|InsufficientDBInstanceCapacity|InsufficientResourceCapacity|Cannot create a .*because supported",
      "the region or zone has no such instance at this time: --set DatabaseInstanceClass=... or DmsInstanceClass=..., or "
      "other zones"),
-    (r"RDS.*(version|engine).*(not found|[Cc]annot find|[Ii]nvalid)|ReplicationInstance.*(engine version|No replication engine)",
+    (r"RDS.*([Cc]annot find (version|engine)|(version|engine).*(not found|[Ii]nvalid))"
+     r"|ReplicationInstance.*(engine version|No replication engine)",
      "the region does not offer this version any more: --set MySQLVersion=... or DmsEngineVersion=..."),
     (r"(VPCEndpoint|vpce).*(does not exist|not supported|does not support the availability zone)",
      "the service has no endpoint in that zone: choose another SubnetAzA, or --set EgressMode=nat"),

@@ -113,6 +113,8 @@ def history(cloudformation: Any, stack_id: str, after: datetime, place: str = ""
         physical = found.get("PhysicalResourceId") or ""
         if found["ResourceType"] == NESTED and physical and physical != found["StackId"]:
             nested[physical] = found["LogicalResourceId"]
+        if place and physical == found["StackId"]:
+            continue  # what a nested stack says of itself, its resource in the parent says too
         reason = found.get("ResourceStatusReason") or ""
         yield Event(
             found["EventId"],

@@ -7,6 +7,7 @@ Gives:  files with their keys in the bucket, and the root stack's parameters tha
 
 import hashlib
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ ROOT_TEMPLATE: Final = "freshet.yaml"
 # Source: RDS user guide, "Using SSL/TLS to encrypt a connection to a DB instance": one bundle for all regions.
 CERTIFICATES_URL: Final = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 CERTIFICATES_FILE: Final = "global-bundle.pem"
+CERTIFICATES_LIFE_S: Final = 30 * 86400
 SCRIPTS: Final = {
     "StreamingScriptUrl": "streaming_cdc_kinesis2redshift.py",
     "ShellScriptUrl": "python_shell.py",
@@ -172,7 +174,7 @@ def package_code(
 
 
 def rds_certificates(kept: Path, given: Path | None) -> Path:
-    """Find the authorities that sign RDS's certificates: the user's file, the one kept, else AWS's.
+    """Find the authorities that sign RDS's certificates: the user's file, the one kept for a month at most, else AWS's.
 
     Raises:
         InputError: The user's file is no PEM file.
@@ -184,22 +186,30 @@ def rds_certificates(kept: Path, given: Path | None) -> Path:
             raise InputError(f"--rds-ca {given}: there is no PEM file of that name with certificates in it")
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(given, file)
-    elif not file.is_file():
+    elif not file.is_file() or time.time() - file.stat().st_mtime > CERTIFICATES_LIFE_S:
         kept.mkdir(parents=True, exist_ok=True)
         try:
-            with urllib.request.urlopen(CERTIFICATES_URL, timeout=30) as answer:
-                content = answer.read()
-        except (OSError, urllib.error.URLError) as error:
-            raise EnvironmentFault(
-                f"{CERTIFICATES_URL} cannot be fetched ({getattr(error, 'reason', None) or type(error).__name__}): "
-                "fetch it elsewhere and name it with --rds-ca FILE"
-            ) from None
-        if not _is_pem(content):
-            raise EnvironmentFault(
-                f"what {CERTIFICATES_URL} answered holds no certificates: name the file with --rds-ca FILE"
-            )
-        file.write_bytes(content)
+            file.write_bytes(_fetched_certificates())
+        except EnvironmentFault:
+            if not file.is_file():
+                raise
     return file
+
+
+def _fetched_certificates() -> bytes:
+    try:
+        with urllib.request.urlopen(CERTIFICATES_URL, timeout=30) as answer:
+            content: bytes = answer.read()
+    except (OSError, urllib.error.URLError) as error:
+        raise EnvironmentFault(
+            f"{CERTIFICATES_URL} cannot be fetched ({getattr(error, 'reason', None) or type(error).__name__}): "
+            "fetch it elsewhere and name it with --rds-ca FILE"
+        ) from None
+    if not _is_pem(content):
+        raise EnvironmentFault(
+            f"what {CERTIFICATES_URL} answered holds no certificates: name the file with --rds-ca FILE"
+        )
+    return content
 
 
 def _is_pem(content: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from freshet.deploy.account import error_code
+from freshet.deploy.account import Account, error_code
 from freshet.deploy.templates import check_parameter
 from freshet.errors import EnvironmentFault, InputError
 
@@ -53,6 +53,20 @@ def effective(
     return values
 
 
+def check_fixed(given: Mapping[str, str], previous: Mapping[str, str]) -> None:
+    """Check that the user does not ask to change what cannot change.
+
+    Raises:
+        InputError: The number of shards: the streaming job does not follow a stream that is split or merged.
+    """
+    before = previous.get("ShardCount")
+    if before is not None and given.get("ShardCount", before) != before:
+        raise InputError(
+            f"parameter ShardCount: the stack's stream has {before} shards for good, since the streaming job does not follow "
+            "a split or a merge; docs/runbook.md says how to move to a stack with more"
+        )
+
+
 def request(values: Mapping[str, str], previous: Mapping[str, str]) -> list[dict[str, Any]]:
     """Write the values as CreateChangeSet takes them; what stays is not sent again."""
     return [
@@ -63,18 +77,19 @@ def request(values: Mapping[str, str], previous: Mapping[str, str]) -> list[dict
     ]
 
 
-def defaults_of_the_account(ec2: Any, iam: Any, given: Mapping[str, str]) -> dict[str, str]:
+def defaults_of_the_account(account: Account, given: Mapping[str, str]) -> dict[str, str]:
     """Ask what the region and the account offer, for the first deployment.
 
     Args:
-        ec2: Client; its first three zones are taken, unless the network is the user's own.
-        iam: Client; tells whether DMS has been used in this account, whose two roles exist once only.
+        account: The first three zones of its region are taken, unless the network is the user's own; DMS may have been used
+            in it, whose two roles exist once only; and who deploys it is its first operator.
         given: What the user chose already.
 
     Raises:
         EnvironmentFault: Only one of the two roles is there.
     """
-    offered: dict[str, str] = {}
+    offered = {"Operators": account.redshift_user or ""}
+    ec2, iam = account.client("ec2"), account.client("iam")
     if not given.get("ExistingVpcId") and "SubnetAzA" not in given:
         zones = sorted(
             zone["ZoneName"]

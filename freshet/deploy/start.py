@@ -18,6 +18,14 @@ POLL_S: Final = 5.0
 
 
 @dataclass(frozen=True)
+class Work:
+    """What the ledger says that a job has done: its batches, and the runs that began."""
+
+    batches: int = 0
+    starts: int = 0
+
+
+@dataclass(frozen=True)
 class Starter:
     """Starts and stops the parts of a stack.
 
@@ -82,8 +90,8 @@ class Starter:
             }[capture.start_task(self.dms, arn, self.sleep)]
         )
 
-    def start_job(self) -> None:
-        """Let the streaming job run on the newest code; it goes on from its positions."""
+    def start_job(self) -> bool:
+        """Let the streaming job run on the newest code; it goes on from its positions. Gives whether a run was started."""
         name = self.outputs["StreamingJobName"]
         todo = jobs.what_to_do_with(jobs.read_runs(self.glue, name))
         if todo == "leave":
@@ -97,28 +105,36 @@ class Starter:
         restart = self.outputs.get("RestartTriggerName")
         if restart:
             jobs.start_trigger(self.glue, restart)
+        return todo != "leave"
 
-    def wait_for_first_batch(self, batches: Callable[[], int]) -> bool:
-        """Wait until the ledger has a batch; gives False when it has none after twenty minutes.
+    def wait_for_work(self, read: Callable[[], Work], before: Work, *, started: bool) -> bool:
+        """Wait until the ledger has a batch, and the start of the run if one was started; gives False after twenty minutes.
 
         Args:
-            batches: Reads their number.
+            read: Reads the ledger.
+            before: What it said before a run was started.
+            started: Whether one was.
 
         Raises:
             JobFailed: The job ended meanwhile.
         """
-        if batches() > 0:
+
+        def works() -> bool:
+            now = read()
+            return now.batches > 0 and (now.starts > before.starts or not started)
+
+        if not started and works():
             return True
-        self.say("job: waiting for the first batch (Spark needs a minute or two)")
+        self.say("job: waiting for it (Spark needs a minute or two)")
         waited = 0.0
-        while waited < FIRST_BATCH_WAIT_S:
+        while not works():
+            if waited >= FIRST_BATCH_WAIT_S:
+                return False
+            jobs.check_alive(self.glue, self.outputs["StreamingJobName"])
             self.sleep(POLL_S)
             waited += POLL_S
-            if batches() > 0:
-                self.say("job: the first batch is in the table")
-                return True
-            jobs.check_alive(self.glue, self.outputs["StreamingJobName"])
-        return False
+        self.say("job: it goes on from its positions" if before.batches else "job: the first batch is in the table")
+        return True
 
     def start_simulators(self) -> None:
         """Let the example's shop sell something each minute."""

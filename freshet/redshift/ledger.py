@@ -5,6 +5,7 @@ gaps, late statements and restored warehouses. And it is how a job learns what b
 its step is in the ledger, or the head has not moved, or another step came first.
 """
 
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from freshet.redshift.control_tables import SCHEMA, ControlTables, freshness_vie
 from freshet.redshift.data_api import STATEMENTS_MAX, Cancelled, Row, StatementFailed, UnknownOutcome, Warehouse, pause
 from freshet.redshift.merge_sql import Step, transaction
 from freshet.redshift.positions import Position, utc
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS_MAX: Final = 30
 SAME_FAILURES_MAX: Final = 3
@@ -77,8 +80,17 @@ class Ledger:
             self.warehouse.run(statements[start : start + STATEMENTS_MAX])
         self.warehouse.run(self.tables.first_state(str(uuid.uuid4())))
         self._check_kept()
+        self._make_view()
+
+    def _make_view(self) -> None:
+        """Make the readers' view anew, with every pipeline's line; it belongs to the first job's user."""
         states = [table for table in self._own_tables() if table.endswith("_state")]
-        self.warehouse.run([freshness_view(states), *self._reader_grants()])
+        try:
+            self.warehouse.run([freshness_view(states), *self._reader_grants()])
+        except StatementFailed as refused:
+            if "owner" not in refused.reason:
+                raise
+            log.warning("%s.freshness belongs to another user, who must add the pipeline to it", SCHEMA)
 
     def _missing_schemas(self) -> list[str]:
         """Make no schema that is there, not even with IF NOT EXISTS: that asks for a right on the database."""
@@ -159,16 +171,24 @@ class Ledger:
             transaction_at=utc(state["transaction_at"]),
         )
 
-    def read_after(self, remembered: Remembered) -> Remembered:
-        """Read again after a batch failed.
+    def read_after(self, remembered: Remembered, run: str) -> Remembered:
+        """Read again after a batch failed; it may have failed after its step was committed.
+
+        Args:
+            remembered: What the batch began with.
+            run: The job's own run.
 
         Raises:
             StaleBatch: Another job committed a step since.
         """
         now = self.read()
-        if now.head != remembered.head:
+        if now.head != remembered.head and not self._is_step_of(now.head, run):
             raise self._stale(now.head, remembered.head)
         return now
+
+    def _is_step_of(self, step: str, run: str) -> bool:
+        where = f"step = {literal(step)} and run = {literal(run)}"
+        return bool(self.warehouse.query(f"select step from {self.tables.steps} where {where}"))
 
     def committed(self, step: Step) -> bool:
         """Say what became of a step: True committed, False it did not run and still may.

@@ -1,6 +1,7 @@
 """Statements that define things beside tables: schemas, views, users, roles, comments, grants, drops; and LOCK.
 
-Source: Redshift Developer Guide, "CREATE VIEW", "CREATE USER", "CREATE ROLE", "COMMENT", "GRANT", "DROP TABLE", "LOCK".
+Source: Redshift Developer Guide, "CREATE VIEW", "CREATE USER", "CREATE ROLE", "COMMENT", "GRANT", "ALTER DEFAULT
+PRIVILEGES", "DROP TABLE", "LOCK".
 """
 
 from collections.abc import Callable
@@ -117,6 +118,12 @@ def grant(cursor: Cursor, _text: str) -> Plan:
     paths: list[tuple[str, ...]] = []
     if cursor.accept("role"):
         what, names, to_users_only = "", [quoted(cursor.name())], True
+    elif cursor.accept("select", "on", "all", "tables", "in", "schema"):
+        what, names, to_users_only = (
+            "select on all tables in schema ",
+            _several(cursor, lambda: quoted(cursor.name())),
+            False,
+        )
     elif cursor.accept("select", "on"):
         cursor.accept("table")
         paths = _several(cursor, cursor.path)
@@ -141,6 +148,24 @@ def grant(cursor: Cursor, _text: str) -> Plan:
         return Outcome()
 
     return run
+
+
+def alter_default_privileges(cursor: Cursor, _text: str) -> Plan:
+    """Plan an ALTER DEFAULT PRIVILEGES ... GRANT SELECT ON TABLES: rights on what a user makes later in a schema."""
+    cursor.expect("for")
+    cursor.expect("user")
+    makers = _several(cursor, lambda: quoted(cursor.user()))
+    cursor.expect("in")
+    cursor.expect("schema")
+    schemas = _several(cursor, lambda: quoted(cursor.name()))
+    if not cursor.accept("grant", "select", "on", "tables", "to"):
+        raise Refused("the sandbox knows ALTER DEFAULT PRIVILEGES ... GRANT SELECT ON TABLES TO ... only")
+    takers = [name for name, _ in _several(cursor, lambda: _taker(cursor))]
+    cursor.end()
+    return _definition(
+        f"alter default privileges for role {', '.join(makers)} in schema {', '.join(schemas)} "
+        f"grant select on tables to {', '.join(takers)}"
+    )
 
 
 def _schema_rights(cursor: Cursor) -> str:

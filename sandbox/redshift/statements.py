@@ -51,6 +51,7 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("comment", "on", "column"): definitions.comment("column"),
     ("comment", "on", "view"): definitions.comment("view"),
     ("grant",): definitions.grant,
+    ("alter", "default", "privileges"): definitions.alter_default_privileges,
     ("lock",): definitions.lock,
     ("copy",): copy,
     ("unload",): unload,

@@ -61,7 +61,12 @@ def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("file", ["README.md", "sandbox/README.md", "streaming_job/README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "file",
+    sorted(
+        str(path.relative_to(ROOT)) for path in ROOT.rglob("*.md") if not path.parts[len(ROOT.parts)].startswith(".")
+    ),
+)
 def test_links_lead_somewhere(file: str) -> None:
     """Relative links of the documentation exist."""
     path = ROOT / file

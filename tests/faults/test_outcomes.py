@@ -1,10 +1,14 @@
 """What became of a statement is decided by the ledger, never by the client."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from freshet.errors import StaleBatch, TerminalError
+import streaming_job.job
+from freshet.errors import EnvironmentFault, StaleBatch, TerminalError
 from freshet.redshift.merge_sql import Step
 from streaming_job.start import start
 from tests.faults.control import inject, injected
@@ -79,3 +83,60 @@ def test_a_ledger_without_its_state_row_accepts_no_step(own_stream: River) -> No
         own_stream.put(own_stream.sale(1, 5))
         with pytest.raises(StaleBatch, match="gone"):
             job.ledger.commit(Step("a", "b", "batch", "run", datetime.now(UTC)))
+
+
+def failing(times: int, work: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """A function that works after it failed so often."""
+    left = iter(range(times))
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is not None:
+            raise error
+        return work(*arguments, **named)
+
+    return call
+
+
+def test_staged_files_that_cannot_be_deleted_do_no_harm(own_stream: River, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step is committed; the job goes on from it, and the bucket's lifecycle rule has the files."""
+    slow = ClientError({"Error": {"Code": "SlowDown"}}, "DeleteObjects")
+    monkeypatch.setattr(streaming_job.job, "drop", failing(1, streaming_job.job.drop, slow))
+    own_stream.put(own_stream.sale(1, 5))
+    own_stream.drain()
+    assert (1, 1) == (own_stream.ledger()["batches"], own_stream.ledger()["merged"])
+
+
+def test_a_failure_after_the_commit_is_not_another_job(own_stream: River, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head is a step of this very run: the job goes on from there, and nothing is done twice."""
+    monkeypatch.setattr(
+        streaming_job.job, "report", failing(1, streaming_job.job.report, EnvironmentFault("no answer"))
+    )
+    own_stream.put(own_stream.sale(1, 5), own_stream.sale(2, 5))
+    own_stream.drain()
+    assert (1, 2) == (own_stream.ledger()["batches"], own_stream.ledger()["merged"])
+    assert [1, 2] == [row[0] for row in own_stream.actual()]
+
+
+def test_an_outage_is_waited_out(own_stream: River, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dozen batches fail, and the ledger does not answer either; then all is as it was."""
+    own_stream.put(own_stream.sale(1, 5))
+    with own_stream.job() as job:
+        monkeypatch.setattr(job.stopping, "sleep", lambda _: None)
+        monkeypatch.setattr(job, "_read", failing(6, job._read, EnvironmentFault("MySQL does not answer")))
+        again = type(job.ledger).read_after
+        monkeypatch.setattr(
+            type(job.ledger), "read_after", failing(6, again, EnvironmentFault("Redshift does not answer"))
+        )
+        job.work()
+    assert [1] == [row[0] for row in own_stream.actual()]
+
+
+def test_an_outage_without_an_end_ends_the_job(own_stream: River, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that somebody is told; nothing was written."""
+    with own_stream.job() as job:
+        monkeypatch.setattr(job.stopping, "sleep", lambda _: None)
+        monkeypatch.setattr(streaming_job.job, "FAILING_MAX_S", 0.0)
+        monkeypatch.setattr(job, "_read", failing(99, job._read, EnvironmentFault("MySQL does not answer")))
+        with pytest.raises(TerminalError, match="every batch failed, the last with: MySQL does not answer"):
+            job.work()
+    assert 0 == own_stream.ledger()["batches"]

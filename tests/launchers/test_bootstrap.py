@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -13,6 +14,8 @@ import pytest
 from freshet.cli.context import Place
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
+from freshet.redshift.data_api import Warehouse
+from freshet.redshift.ledger import Ledger
 from tests.launchers.conftest import Shell, administrator
 
 
@@ -22,7 +25,7 @@ class Prepared:
     def __init__(self, place: Place, admin: dict[str, Any]) -> None:
         self.place, mark = place, uuid.uuid4().hex[:8]
         self.database, self.role, self.schema = f"boot_{mark}", f"boot-{mark}-streaming", f"sales_{mark}"
-        self.reader_role = f"people_{mark}"
+        self.reader_role, self.operator = f"people_{mark}", f"Operators_{mark}"
         mysql = place.endpoints["mysql"]
         where = {"host": mysql["host"], "port": mysql["port"], "dbname": self.database}
         self.users = {
@@ -45,7 +48,7 @@ class Prepared:
             "--token_secret", f"{self.mark}/tokens", "--binlog_retention_hours", "72", "--create_example_tables", "true",
             "--workgroup", redshift["workgroup"], "--warehouse_database", redshift["database"],
             "--warehouse_secret", f"{self.mark}/warehouse", "--job_role", self.role, "--target_schema", self.schema,
-            "--readers", f"analysts, {self.reader_role}",
+            "--readers", f"analysts, {self.reader_role}", "--operators", f"IAMR:{self.operator}, IAM:alice",
         ]  # fmt: skip
 
     def mysql(self, kind: str, **more: Any) -> Any:
@@ -134,11 +137,11 @@ def test_the_first_key_is_a_key(prepared: Prepared) -> None:
     assert "1" == read_token_key(prepared.secrets, f"{prepared.mark}/tokens").key_id
 
 
-def run_as(prepared: Prepared, sql: str) -> tuple[str, str]:
-    """Run a statement as the streaming job's role; give status and error."""
+def run_as(prepared: Prepared, sql: str, role: str | None = None) -> tuple[str, str]:
+    """Run a statement as a role, the streaming job's if none is named; give status and error."""
     client = boto3.client(
         "redshift-data", endpoint_url=prepared.place.endpoints["redshift"]["endpoint_url"], region_name="us-east-1",
-        aws_access_key_id=prepared.role, aws_secret_access_key="any",
+        aws_access_key_id=role or prepared.role, aws_secret_access_key="any",
     )  # fmt: skip
     redshift = prepared.place.endpoints["redshift"]
     statement = client.execute_statement(WorkgroupName=redshift["workgroup"], Database=redshift["database"], Sql=sql)[
@@ -171,6 +174,42 @@ def test_the_readers_are_there(prepared: Prepared) -> None:
         found = postgres.execute("select rolname from pg_roles where rolname = %s", (prepared.reader_role,)).fetchall()
     assert [(prepared.reader_role,)] == found
     assert "FINISHED" == run_as(prepared, "select role_name from svv_roles")[0]
+
+
+def test_an_operator_reads_what_the_job_makes(prepared: Prepared) -> None:
+    """Tables of the ledger that are made later, and the target as a reader; it writes neither."""
+    table, target = f"freshet.later_{prepared.mark}", f"{prepared.schema}.target"
+    for sql in (
+        f"create table {table} (id int)", f"create table {target} (id int)",
+        f"grant usage on schema {prepared.schema} to role {prepared.reader_role}",
+        f"grant select on {target} to role {prepared.reader_role}",
+    ):  # fmt: skip
+        assert "FINISHED" == run_as(prepared, sql)[0]
+    for name in (table, target):
+        assert ("FINISHED", "") == run_as(prepared, f"select count(*) from {name}", prepared.operator)
+        assert "permission denied" in run_as(prepared, f"insert into {name} values (1)", prepared.operator)[1]
+    assert "permission denied" in run_as(prepared, "create table freshet.own (id int)", prepared.operator)[1]
+
+
+def test_a_view_of_another_user_stops_no_job(prepared: Prepared, caplog: pytest.LogCaptureFixture) -> None:
+    """The first job of a warehouse owns `freshet.freshness`; the next one's job goes on, and says whose it is."""
+    redshift = prepared.place.endpoints["redshift"]
+    admin = prepared.place.warehouse
+    there = admin.query("select 1 as found from svv_tables where table_schema = 'freshet' and table_name = 'freshness'")
+    if not there:
+        admin.run(["create view freshet.freshness as select 1 as x"])
+    client = boto3.client(
+        "redshift-data", endpoint_url=redshift["endpoint_url"], region_name="us-east-1",
+        aws_access_key_id=prepared.role, aws_secret_access_key="any",
+    )  # fmt: skip
+    pipeline = SimpleNamespace(name=f"second_{prepared.mark}", target=f"{prepared.schema}.second", readers=())
+    ledger = Ledger(Warehouse(client, redshift["workgroup"], redshift["database"]), pipeline, "")  # type: ignore[arg-type]
+    ledger.warehouse.run([*ledger.tables.create()])
+    ledger._make_view()
+    client.close()
+    if not there:
+        admin.run(["drop view freshet.freshness"])
+    assert "belongs to another user" in caplog.text
 
 
 def test_a_server_that_hides_changes_is_refused(prepared: Prepared, shell: Shell) -> None:

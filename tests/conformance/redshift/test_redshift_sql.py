@@ -244,6 +244,34 @@ def test_users_of_iam_have_only_what_they_were_granted(warehouse, table):
     job.close()
 
 
+def test_rights_on_what_is_made_later(warehouse, table):
+    """Developer Guide, 'ALTER DEFAULT PRIVILEGES' (FOR USER, IN SCHEMA), 'GRANT' (ALL TABLES IN SCHEMA)."""
+    maker, reader = f"IAMR:Maker-{table}", f"IAMR:Reader-{table}"
+    warehouse.run(
+        f'create user "{maker}" password disable',
+        f'create user "{reader}" password disable',
+        f'create schema own_{table} authorization "{maker}"',
+        f'grant usage on schema own_{table} to "{reader}"',
+        f"create table own_{table}.before (id int)",
+        f'alter default privileges for user "{maker}" in schema own_{table} grant select on tables to "{reader}"',
+    )
+    keys = {"endpoint_url": warehouse.redshift.endpoint_url, "region_name": "us-east-1", "aws_secret_access_key": "any"}
+    clients = [
+        boto3.client("redshift-data", aws_access_key_id=f"{name}-{table}", **keys) for name in ("Maker", "Reader")
+    ]
+    as_maker, as_reader = (replace(warehouse, data_api=client) for client in clients)
+    as_maker.run(f"create table own_{table}.later (id int)")
+    assert [] == as_reader.rows(f"select id from own_{table}.later")
+    assert "permission denied" in as_reader.refusal(f"select id from own_{table}.before")
+    warehouse.run(f'grant select on all tables in schema own_{table} to "{reader}"')
+    assert [] == as_reader.rows(f"select id from own_{table}.before")
+    for client in clients:
+        client.close()
+    assert "GRANT SELECT" in warehouse.refusal(
+        f'alter default privileges for user "{maker}" in schema own_{table} grant insert on tables to "{reader}"'
+    )
+
+
 def test_a_grant_option_is_for_users(warehouse, table):
     """Developer Guide, 'GRANT': not for groups, roles and PUBLIC."""
     warehouse.run(f"create schema s_{table}")
