@@ -105,6 +105,18 @@ create or replace function regexp_replace(value text, pattern text) returns text
 -- CONCAT is NULL when an argument is; PostgreSQL's leaves NULLs out.
 create or replace function concat(first_part text, second_part text) returns text language sql immutable
     return first_part || second_part;
+-- CHECKSUM takes texts, whole numbers and decimals. Its numbers are ours: the same for equal values, and nothing more.
+create or replace function checksum(value text) returns integer language sql immutable strict
+    return hashtextextended(value, 0)::bit(32)::integer;
+create or replace function checksum(value bigint) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value integer) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value smallint) returns integer language sql immutable strict
+    return hashint8extended(value, 0)::bit(32)::integer;
+create or replace function checksum(value numeric) returns integer language sql immutable strict
+    return hash_numeric_extended(value, 0)::bit(32)::integer;
+
 create or replace function strtol(value text, base integer) returns bigint language plpgsql immutable strict as $$
 declare
     digits text := lower(ltrim(value));
@@ -168,12 +180,53 @@ create or replace aggregate avg(integer)
 create or replace aggregate avg(bigint)
     (sfunc = avg_add, stype = numeric[], finalfunc = avg_end, initcond = '{0,0}');
 
+-- What the last COPY and UNLOAD of the session did; the session of a statement ends with its transaction.
+create or replace function last_of(what text) returns bigint language sql stable
+    return coalesce(nullif(current_setting('redshift.last_' || what, true), ''), '-1')::bigint;
+create or replace function pg_last_copy_id() returns integer language sql stable return last_of('copy_id');
+create or replace function pg_last_copy_count() returns bigint language sql stable return last_of('copy_count');
+create or replace function pg_last_unload_id() returns integer language sql stable return last_of('unload_id');
+create or replace function pg_last_unload_count() returns bigint language sql stable return last_of('unload_count');
+
+-- External tables: what AWS keeps in the Glue Data Catalog. `external.py` writes it; a table is a view over rows that
+-- `spectrum.py` reads into a temporary table when a statement names it.
+create table if not exists external_database (name text primary key);
+create table if not exists external_schema (name text primary key, database text not null, role text not null);
+create table if not exists external_table (
+    id integer generated always as identity primary key, database text not null, name text not null, format text not null,
+    location text not null, columns jsonb not null, keys jsonb not null, options jsonb not null, unique (database, name));
+create table if not exists external_partition (
+    table_id integer not null, key_values jsonb not null, location text not null, primary key (table_id, key_values));
+create or replace function external_rows(id integer) returns setof record language plpgsql as $$
+begin
+    return query execute format('select * from pg_temp.external_%s', id);
+end $$;
+
+create or replace view svv_external_schemas as
+select n.oid::integer as esoid, 1::smallint as eskind, e.name as schemaname, n.nspowner::integer as esowner,
+       e.database as databasename, json_build_object('IAM_ROLE', e.role)::text as esoptions
+  from external_schema as e join pg_namespace as n on n.nspname = e.name;
+create or replace view svv_external_tables as
+select e.name as schemaname, t.name as tablename, t.location, t.format as input_format, t.options::text as parameters
+  from external_table as t join external_schema as e on e.database = t.database;
+create or replace view svv_external_columns as
+select e.name as schemaname, t.name as tablename, c.value ->> 'name' as columnname, c.value ->> 'type' as external_type,
+       c.ordinality::integer as columnnum,
+       greatest(c.ordinality::integer - jsonb_array_length(t.columns), 0) as part_key
+  from external_table as t join external_schema as e on e.database = t.database
+ cross join lateral jsonb_array_elements(t.columns || t.keys) with ordinality as c;
+create or replace view svv_external_partitions as
+select e.name as schemaname, t.name as tablename, p.key_values::text as "values", p.location
+  from external_partition as p join external_table as t on t.id = p.table_id
+  join external_schema as e on e.database = t.database;
+
 -- System views.
 create or replace view svv_tables as
 select current_database()::varchar(128) as table_catalog,
        n.nspname::varchar(128) as table_schema,
        c.relname::varchar(128) as table_name,
-       case when n.nspname like 'pg_temp%' then 'LOCAL TEMPORARY' when c.relkind = 'v' then 'VIEW' else 'BASE TABLE' end
+       case when n.nspname like 'pg_temp%' then 'LOCAL TEMPORARY'
+            when exists (select from external_schema as e where e.name = n.nspname) then 'EXTERNAL TABLE' when c.relkind = 'v' then 'VIEW' else 'BASE TABLE' end
            ::varchar(128) as table_type,
        obj_description(c.oid, 'pg_class')::varchar(65535) as remarks
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
@@ -213,7 +266,7 @@ select current_database()::varchar(128) as database_name, nspname::varchar(128) 
        'local'::varchar(128) as schema_type, null::varchar(128) as schema_acl, null::varchar(128) as schema_option
   from pg_namespace
  where nspname not like 'pg\_%' and nspname not in ('redshift_compat', 'information_schema')
-   and has_schema_privilege(current_user, oid, 'usage');
+   and has_schema_privilege(current_user, oid, 'usage') and nspname not in (select name from external_schema);
 
 create or replace function rows_of(relation oid) returns bigint language plpgsql stable as $$
 declare
@@ -222,14 +275,112 @@ begin
     execute format('select count(*) from %s', relation::regclass) into counted;
     return counted;
 end $$;
+-- How tables are distributed and sorted, which PostgreSQL does not know; CREATE TABLE writes it.
+create table if not exists table_keys (
+    table_id oid primary key, distribution text, sort_columns text[], sort_style text, created_at timestamp);
+create or replace function note_table(oid, text, text[], text, oid)
+    returns void language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into redshift_compat.table_keys
+    select $1, coalesce(nullif($2, ''), source.distribution, ''),
+           case when $4 = '' then coalesce(source.sort_columns, '{}') else $3 end,
+           coalesce(nullif($4, ''), source.sort_style, ''), timezone('UTC', statement_timestamp())
+      from (select) as one left join redshift_compat.table_keys as source on source.table_id = $5
+    on conflict (table_id) do update set (distribution, sort_columns, sort_style, created_at)
+        = (excluded.distribution, excluded.sort_columns, excluded.sort_style, excluded.created_at)  -- a number used again
+$$;
+
 create or replace view svv_table_info as
-select current_database()::varchar(128) as "database", n.nspname::varchar(128) as "schema", c.oid::integer as table_id,
-       c.relname::varchar(128) as "table", rows_of(c.oid)::numeric(38, 0) as tbl_rows
+select current_database()::text as "database", n.nspname::text as "schema", c.oid::integer as table_id,
+       c.relname::text as "table", 'Y, AUTO(ENCODE)'::text as encoded,
+       case when k.distribution is null or k.distribution in ('', 'AUTO') then 'AUTO(ALL)' else k.distribution end
+           as diststyle,
+       case when k.sort_style = 'interleaved' then 'INTERLEAVED'
+           else coalesce(k.sort_columns[1], 'AUTO(SORTKEY)') end as sortkey1,
+       (select max(a.atttypmod - 4) from pg_attribute as a
+         where a.attrelid = c.oid and a.atttypid = 1043 and a.attnum > 0 and not a.attisdropped)::integer as max_varchar,
+       null::char(32) as sortkey1_enc, coalesce(cardinality(k.sort_columns), 0) as sortkey_num,
+       ceil(pg_total_relation_size(c.oid) / 1048576.0)::bigint as size, null::numeric(10, 4) as pct_used,
+       0::bigint as empty, null::numeric(5, 2) as unsorted, null::numeric(5, 2) as stats_off,
+       counted.tbl_rows::numeric(38, 0) as tbl_rows, null::numeric(19, 2) as skew_sortkey1,
+       null::numeric(19, 2) as skew_rows, counted.tbl_rows::numeric(38, 0) as estimated_visible_rows,
+       null::text as risk_event, null::numeric(12, 2) as vacuum_sort_benefit, k.created_at as create_time
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
- where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat');
+  left join table_keys as k on k.table_id = c.oid
+ cross join lateral (select rows_of(c.oid) as tbl_rows) as counted
+ where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_compat', 'pg_toast')
+   and n.nspname not like 'pg\_temp%' and counted.tbl_rows > 0;
+
+-- What statements did; `history.py` writes these tables. An administrator sees all rows, everybody else his own.
+create table if not exists history_query (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, query_type text, status text, error text, query_text text,
+    returned_rows bigint, returned_bytes bigint,
+    load_table text, load_table_id bigint, load_source text, load_format text, loaded_rows bigint, loaded_bytes bigint);
+create table if not exists history_load_file (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, url text, bytes bigint, lines bigint);
+create table if not exists history_load_error (
+    user_id bigint, query_id bigint, transaction_id bigint, session_id integer, database_name text,
+    began_at timestamp, ended_at timestamp, table_id bigint, url text, line bigint, column_name text, column_type text,
+    column_length text, place integer, code integer, reason text, raw_line text, raw_value text);
+create or replace function is_mine(owner bigint) returns boolean language sql stable return exists (
+    select from pg_catalog.pg_roles where rolname = current_user and (oid::bigint = owner or rolsuper));
+
+create or replace view sys_query_history as
+select user_id::integer, query_id, 'default'::char(320) as query_label, transaction_id, session_id,
+       database_name::char(128), query_type::char(32), status::char(10), false as result_cache_hit,
+       began_at as start_time, ended_at as end_time,
+       (extract(epoch from ended_at - began_at) * 1000000)::bigint as elapsed_time, 0::bigint as queue_time,
+       (extract(epoch from ended_at - began_at) * 1000000)::bigint as execution_time,
+       left(error, 512)::char(512) as error_message, returned_rows, returned_bytes,
+       left(query_text, 4000)::char(4000) as query_text
+  from history_query where is_mine(user_id);
+
+create or replace view sys_load_history as
+select q.user_id::integer, q.query_id, q.transaction_id, q.session_id, q.database_name,
+       case when q.status = 'success' then 'completed' else 'aborted' end as status, q.load_table as table_name,
+       q.began_at as start_time, q.ended_at as end_time,
+       (extract(epoch from q.ended_at - q.began_at) * 1000000)::bigint as duration,
+       q.load_source as data_source, q.load_format as file_format, q.loaded_rows, q.loaded_bytes,
+       f.files as source_file_count, f.bytes as source_file_bytes, f.files as file_count_scanned,
+       f.bytes as file_bytes_scanned, e.errors as error_count, 0::bigint as copy_job_id
+  from history_query as q
+ cross join lateral (select count(*)::integer as files, coalesce(sum(l.bytes), 0)::bigint as bytes
+                       from history_load_file as l where l.query_id = q.query_id) as f
+ cross join lateral (select count(*) as errors from history_load_error as l where l.query_id = q.query_id) as e
+ where q.load_table is not null and is_mine(q.user_id);
+
+create or replace view sys_load_detail as
+select user_id::integer, query_id::integer, url::char(256) as file_name, bytes::integer as bytes_scanned,
+       lines::integer as lines_scanned, ended_at as record_time, 0 as splits_scanned, began_at as start_time,
+       ended_at as end_time
+  from history_load_file where is_mine(user_id);
+
+create or replace view stl_load_commits as
+select user_id::integer as userid, query_id::integer as query, 0 as slice, url::char(256) as name, url::char(256) as filename,
+       0 as byte_offset, lines::integer as lines_scanned, 0 as errors, ended_at as curtime, 1 as status
+  from history_load_file where is_mine(user_id);
+
+create or replace view sys_load_error_detail as
+select user_id::integer, query_id, transaction_id, session_id, database_name::char(64), table_id::integer,
+       began_at as start_time, url::char(256) as file_name, line as line_number, column_name::char(127),
+       column_type::char(10), column_length::char(10), place as "position", code as error_code,
+       left(reason, 512)::char(512) as error_message
+  from history_load_error where is_mine(user_id);
+
+create or replace view stl_load_errors as
+select user_id::integer as userid, 0 as slice, table_id::integer as tbl, began_at as starttime, session_id as session,
+       query_id::integer as query, url::char(256) as filename, line as line_number, column_name::char(127) as colname,
+       column_type::char(10) as type, column_length::char(10) as col_length, place as "position",
+       raw_line::char(1024), raw_value::char(1024) as raw_field_value, code as err_code,
+       left(reason, 100)::char(100) as err_reason, 0 as is_partial, 0::bigint as start_offset, 0::bigint as copy_job_id
+  from history_load_error where is_mine(user_id);
 
 create or replace view stv_db_isolation_level as
 select current_database()::varchar(128) as db_name, 'Snapshot'::varchar(20) as isolation_level;
 
 grant usage on schema redshift_compat to public;
 grant select on all tables in schema redshift_compat to public;
+grant insert, delete on external_database, external_schema, external_table, external_partition to public;
+revoke select on table_keys, svv_table_info from public;
+revoke select on history_query, history_load_file, history_load_error from public;

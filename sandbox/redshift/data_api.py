@@ -119,7 +119,7 @@ class DataApi:
         answer |= {
             "HasResultSet": _has_result(job),
             "RedshiftPid": job.pid,
-            "RedshiftQueryId": 0,
+            "RedshiftQueryId": -1 if job.is_batch else job.parts[0].query_id,
             "ResultFormat": "JSON",
         }
         answer["Duration"] = sum(max(part.duration_ns, 0) for part in job.parts)
@@ -245,7 +245,7 @@ def _part(job: Job, number: int) -> Json:
         "Status": part.status,
         "Duration": part.duration_ns,
         "QueryString": part.sql,
-        "RedshiftQueryId": 0,
+        "RedshiftQueryId": part.query_id,
         "HasResultSet": part.result is not None,
     }
     if part.error:

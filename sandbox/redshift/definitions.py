@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sandbox.redshift.errors import Refused
+from sandbox.redshift.external import drop_table
+from sandbox.redshift.external_catalog import named, refuse_local, tables_named, the_table
 from sandbox.redshift.lexer import Cursor, quoted, sql_name
-from sandbox.redshift.query import query
+from sandbox.redshift.query import query_part
 from sandbox.redshift.rewrite import rewrite
 from sandbox.redshift.session import Outcome, Plan, Session
 
@@ -21,13 +23,21 @@ def drop(kind: str) -> Callable[[Cursor, str], Plan]:
 
     def handle(cursor: Cursor, _text: str) -> Plan:
         if_there = " if exists" if cursor.accept("if", "exists") else ""
-        names = [sql_name(cursor.path())]
-        while cursor.accept(","):
-            names.append(sql_name(cursor.path()))
+        paths = _several(cursor, cursor.path)
         how = " cascade" if cursor.accept("cascade") else ""
         _ = how or cursor.accept("restrict")
         cursor.end()
-        return _definition(f"drop {kind}{if_there} {', '.join(names)}{how}")
+
+        def run(session: Session) -> Outcome:
+            for path in paths:
+                external = the_table(session, path)
+                if external is not None and kind == "table":
+                    drop_table(session, external)
+                else:
+                    session.run(f"drop {kind}{if_there} {sql_name(path)}{how}")
+            return Outcome()
+
+        return run
 
     return handle
 
@@ -45,7 +55,7 @@ def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
     """Give the handler of CREATE VIEW; its query is judged as any other."""
 
     def handle(cursor: Cursor, text: str) -> Plan:
-        name = sql_name(cursor.path())
+        path = cursor.path()
         columns = ""
         if cursor.sees("("):
             columns = f" ({', '.join(quoted(column) for column in cursor.listed(cursor.name))})"
@@ -55,8 +65,17 @@ def create_view(*, replace: bool) -> Callable[[Cursor, str], Plan]:
             raise cursor.surprise()
         if [token.word for token in body[-4:]] == ["with", "no", "schema", "binding"]:
             raise Refused("the sandbox does not know WITH NO SCHEMA BINDING")
-        query(body, text[body[0].start : body[-1].end], {})
-        return _definition(f"create {'or replace ' if replace else ''}view {name}{columns} as {rewrite(body, {})[0]}")
+        part = query_part(body, text)
+
+        def run(session: Session) -> Outcome:
+            refuse_local(session, path)
+            if tables_named(session, named(body)):
+                raise Refused("External tables are not supported in views")
+            sql, _ = part.prepare(session)
+            session.run(f"create {'or replace ' if replace else ''}view {sql_name(path)}{columns} as {sql}")
+            return Outcome()
+
+        return run
 
     return handle
 
@@ -96,6 +115,7 @@ def comment(kind: str) -> Callable[[Cursor, str], Plan]:
 
 def grant(cursor: Cursor, _text: str) -> Plan:
     """Plan a GRANT of a role, of SELECT ON tables, or of USAGE and CREATE ON SCHEMA, to roles, groups, users or PUBLIC."""
+    paths: list[tuple[str, ...]] = []
     if cursor.accept("role"):
         what, names, to_users_only = "", [quoted(cursor.name())], True
     elif cursor.accept("select", "on", "all", "tables", "in", "schema"):
@@ -106,7 +126,8 @@ def grant(cursor: Cursor, _text: str) -> Plan:
         )
     elif cursor.accept("select", "on"):
         cursor.accept("table")
-        what, names, to_users_only = "select on table ", _several(cursor, lambda: sql_name(cursor.path())), False
+        paths = _several(cursor, cursor.path)
+        what, names, to_users_only = "select on table ", [sql_name(path) for path in paths], False
     else:
         what = f"{_schema_rights(cursor)} on schema "
         names, to_users_only = _several(cursor, lambda: quoted(cursor.name())), False
@@ -118,7 +139,15 @@ def grant(cursor: Cursor, _text: str) -> Plan:
             raise Refused("WITH GRANT OPTION is not supported for groups, roles and PUBLIC")
         option = " with grant option"
     cursor.end()
-    return _definition(f"grant {what}{', '.join(names)} to {', '.join(name for name, _ in takers)}{option}")
+    sql = f"grant {what}{', '.join(names)} to {', '.join(name for name, _ in takers)}{option}"
+
+    def run(session: Session) -> Outcome:
+        if any(the_table(session, path) is not None for path in paths):
+            raise Refused("Permissions on external tables are not supported: grant USAGE on their schema")
+        session.run(sql)
+        return Outcome()
+
+    return run
 
 
 def alter_default_privileges(cursor: Cursor, _text: str) -> Plan:

@@ -19,11 +19,12 @@ KNOWN: Final = words("""
     sin cos tan asin acos atan atan2
     lower upper initcap len length char_length character_length octet_length bit_length
     substring substr left right lpad rpad ltrim rtrim btrim trim replace translate reverse repeat replicate
-    position strpos charindex split_part concat chr ascii md5 sha2 to_hex strtol quote_ident quote_literal
+    position strpos charindex split_part concat chr ascii md5 sha2 checksum to_hex strtol quote_ident quote_literal
     regexp_replace regexp_substr regexp_count regexp_instr
     getdate sysdate current_date datediff dateadd date_part date_trunc extract last_day add_months
     convert_timezone to_char to_date to_number to_timestamp
     cast current_schema current_database grouping
+    pg_last_copy_id pg_last_copy_count pg_last_unload_id pg_last_unload_count
     """)
 _ELSEWHERE: Final = "Specified types or functions (one per INFO message) not supported on Redshift tables."
 # Habits of PostgreSQL, and what to write instead.

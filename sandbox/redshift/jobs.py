@@ -33,6 +33,7 @@ class Part:
     result: Result | None = None
     began_at: float = 0.0
     ended_at: float = 0.0
+    query_id: int = 0
 
     @property
     def duration_ns(self) -> int:

@@ -10,7 +10,7 @@ Source: Redshift Developer Guide, "COPY from columnar data formats"; apache/arro
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,6 +68,48 @@ def as_csv(url: str, body: bytes, columns: list[Column]) -> list[bytes]:
         return [_part(url, columns, batch) for batch in file.iter_batches(batch_size=_ROWS_PER_PART)]
     except pa.ArrowException:
         raise Refused(f"Spectrum Scan Error: {url} is not a Parquet file, or a broken one") from None
+
+
+def named_batches(url: str, body: bytes, columns: list[Column]) -> Iterator[list[Any]]:
+    """Check a file of an external table and give its rows in parts, each a list of Arrow arrays.
+
+    Columns are found by name in any case; one that the file has not is NULL, and a text that is too long is cut.
+
+    Args:
+        url: Name of the file, for messages.
+        body: The file.
+        columns: Of the table, without its partition columns.
+
+    Raises:
+        Refused: It is no Parquet file, or a column has another type.
+
+    Source: Redshift Developer Guide, "CREATE EXTERNAL TABLE" (data types).
+    """
+    try:
+        file = pq.ParquetFile(io.BytesIO(body), coerce_int96_timestamp_unit="us")
+        found = [file.schema.column(number) for number in range(len(file.schema))]
+        stored = {column.path.partition(".")[0].lower(): column for column in found}
+        for column in columns:
+            if column.name in stored:
+                _check_type(url, column, stored[column.name])
+        names = [stored[column.name].name for column in columns if column.name in stored]
+        for batch in file.iter_batches(batch_size=_ROWS_PER_PART, columns=names):
+            by_name = {name.lower(): values for name, values in zip(batch.schema.names, batch.columns, strict=True)}
+            yield [
+                _checked(url, column, _cut(column, by_name[column.name]))
+                if column.name in by_name
+                else pa.nulls(batch.num_rows, pa.string())
+                for column in columns
+            ]
+    except pa.ArrowException:
+        raise Refused(f"Spectrum Scan Error: {url} is not a Parquet file, or a broken one") from None
+
+
+def _cut(column: Column, values: Any) -> Any:
+    if not column.type.startswith("character") or (pc.max(pc.binary_length(values)).as_py() or 0) <= column.size:
+        return values
+    texts = [text and text.encode()[: column.size].decode(errors="ignore") for text in values.to_pylist()]
+    return pa.array(texts, pa.string())
 
 
 def _part(url: str, columns: list[Column], batch: pa.RecordBatch) -> bytes:

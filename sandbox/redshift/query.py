@@ -10,16 +10,19 @@ Source: Redshift Developer Guide, "Amazon Redshift and PostgreSQL", "SELECT", "I
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import sqlglot
 from sqlglot import exp
 
 from sandbox.redshift.errors import Refused, syntax_error
+from sandbox.redshift.external_catalog import named, tables_named
 from sandbox.redshift.functions import ABSENT, KEYWORDS, KNOWN
-from sandbox.redshift.lexer import Token
+from sandbox.redshift.lexer import Token, tokenize
 from sandbox.redshift.rewrite import rewrite
-from sandbox.redshift.session import Plan
+from sandbox.redshift.session import Outcome, Plan, Session
+from sandbox.redshift.spectrum import names_pseudocolumn, read_external, with_pseudocolumns
 from sandbox.redshift.types import CAST_TYPES
 
 # Parts of a statement that Redshift has, beside function calls, which are judged by name.
@@ -65,10 +68,62 @@ def query(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> 
     Raises:
         Refused: Redshift does not take it.
     """
+    _query_of(tokens, text)
+    return _plan(tokens, parameters)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A query, or another statement that reads tables; some of these may be external."""
+
+    tokens: Sequence[Token]
+    parameters: Mapping[str, str]
+
+    def prepare(self, session: Session) -> tuple[str, list[str]]:
+        """Make its external tables readable, and give its text for PostgreSQL with its values."""
+        tables = read_external(session, named(self.tokens))
+        tokens = self.tokens
+        if tables and names_pseudocolumn(tokens):
+            tokens = with_pseudocolumns(tokens, tables)
+        return rewrite(tokens, self.parameters)
+
+
+def query_part(tokens: Sequence[Token], text: str) -> Part:
+    """Write a query that is part of a statement for PostgreSQL.
+
+    Args:
+        tokens: Of the query.
+        text: Of the whole statement, which the tokens' places count.
+
+    Raises:
+        Refused: Redshift does not take it.
+    """
+    if not tokens:
+        raise Refused("syntax error at end of input")
+    _query_of(tokens, text[tokens[0].start : tokens[-1].end])
+    return _part(tokens, {})
+
+
+def unlimited_query(text: str) -> Part:
+    """Write the query of an UNLOAD for PostgreSQL.
+
+    Raises:
+        Refused: Redshift does not take it, or its outer SELECT has a LIMIT.
+    """
+    tokens = tokenize(text)
+    tree = _query_of(tokens, text)
+    if isinstance(tree, exp.Subquery):
+        tree = tree.unnest()
+    if tree.args.get("limit") or tree.args.get("offset"):
+        raise Refused("Limit clause is not supported in the outer SELECT of UNLOAD (nest it in a subquery)")
+    return _part(tokens, {})
+
+
+def _query_of(tokens: Sequence[Token], text: str) -> exp.Expr:
     tree = _judged(tokens, text)
     if not isinstance(tree, exp.Query):
         raise syntax_error(next((t.text for t in tokens if t.word in ("insert", "update", "delete")), tokens[0].text))
-    return _plan(tokens, parameters)
+    return tree
 
 
 def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) -> Plan:
@@ -78,6 +133,19 @@ def change(tokens: Sequence[Token], text: str, parameters: Mapping[str, str]) ->
         Refused: Redshift does not take it.
     """
     _judged(tokens, text)
+    verbs = ("insert", "into", "update", "delete", "from")
+    changed = next((place for place, token in enumerate(tokens) if token.word not in verbs), len(tokens))
+    plan = _change(tokens, parameters)
+
+    def run(session: Session) -> Outcome:
+        if tables_named(session, named(tokens[changed : changed + 3])):
+            raise Refused("the sandbox does not change external tables (Redshift only inserts into them)")
+        return plan(session)
+
+    return run
+
+
+def _change(tokens: Sequence[Token], parameters: Mapping[str, str]) -> Plan:
     if (
         tokens[0].word == "delete" and tokens[1:2] and tokens[1].word != "from"
     ):  # `delete t`, which PostgreSQL does not take
@@ -95,9 +163,19 @@ def check_expression(tokens: Sequence[Token]) -> None:
     _judged(tokens, f"select {text}")
 
 
+def _part(tokens: Sequence[Token], parameters: Mapping[str, str]) -> Part:
+    rewrite(tokens, parameters)  # which refuses what it cannot write, before anything runs
+    return Part(tokens, parameters)
+
+
 def _plan(tokens: Sequence[Token], parameters: Mapping[str, str], before: str = "") -> Plan:
-    sql, values = rewrite(tokens, parameters)
-    return lambda session: session.run(before + sql, values)
+    part = _part(tokens, parameters)
+
+    def run(session: Session) -> Outcome:
+        sql, values = part.prepare(session)
+        return session.run(before + sql, values)
+
+    return run
 
 
 def _judged(tokens: Sequence[Token], text: str) -> exp.Expr:

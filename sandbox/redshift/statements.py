@@ -7,25 +7,29 @@ Gives:  a plan to run it in a session.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sandbox.redshift import definitions
+from sandbox.redshift import definitions, external
 from sandbox.redshift.copy import copy
 from sandbox.redshift.create_table import create_table
+from sandbox.redshift.create_table_as import create_table_as, is_create_table_as
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.lexer import Cursor, tokenize
 from sandbox.redshift.query import change, query
 from sandbox.redshift.session import Plan
+from sandbox.redshift.unload import unload
 
 Handler = Callable[[Cursor, str], Plan]
 
 
-def _table(cursor: Cursor, _text: str) -> Plan:
-    return create_table(cursor, temporary=False)
+def _create_table(*, temporary: bool) -> Handler:
+    def handle(cursor: Cursor, text: str) -> Plan:
+        if is_create_table_as(cursor):
+            return create_table_as(cursor, text, temporary=temporary)
+        return create_table(cursor, temporary=temporary)
+
+    return handle
 
 
-def _temporary_table(cursor: Cursor, _text: str) -> Plan:
-    return create_table(cursor, temporary=True)
-
-
+_table, _temporary_table = _create_table(temporary=False), _create_table(temporary=True)
 _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("create", "table"): _table,
     ("create", "temp", "table"): _temporary_table,
@@ -38,6 +42,10 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("create", "role"): definitions.create_role,
     ("create", "user"): definitions.create_user,
     ("drop", "table"): definitions.drop("table"),
+    ("create", "external", "schema"): external.create_schema,
+    ("create", "external", "table"): external.create_table,
+    ("alter", "table"): external.alter_table,
+    ("drop", "schema"): external.drop_schema,
     ("drop", "view"): definitions.drop("view"),
     ("comment", "on", "table"): definitions.comment("table"),
     ("comment", "on", "column"): definitions.comment("column"),
@@ -46,6 +54,7 @@ _FORMS: Final[dict[tuple[str, ...], Handler]] = {
     ("alter", "default", "privileges"): definitions.alter_default_privileges,
     ("lock",): definitions.lock,
     ("copy",): copy,
+    ("unload",): unload,
 }
 _QUERIES: Final = ("select", "with")
 _CHANGES: Final = ("insert", "update", "delete")

@@ -9,7 +9,8 @@ first statement of a job, for a LOCK must come before the snapshot.
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ import psycopg
 from psycopg import IsolationLevel
 
 from sandbox.redshift.errors import Refused, error_text
+from sandbox.redshift.history import History
 from sandbox.redshift.jobs import Job, Jobs, Part
 from sandbox.redshift.lexer import quoted
 from sandbox.redshift.postgres import Postgres
 from sandbox.redshift.session import Plan, Session
 from sandbox.redshift.statements import plan
+from sandbox.redshift.trace import Trace
 
 WORKERS: Final = 16
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -42,6 +45,7 @@ class Workers:
 
     def __init__(self, postgres: Postgres, jobs: Jobs, s3: Callable[[], Any]) -> None:
         self.postgres, self.jobs, self.s3 = postgres, jobs, s3
+        self.history = History(postgres)
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._users: set[str] = set()
         self._making_users = threading.Lock()
@@ -66,6 +70,7 @@ class Workers:
                     job.interrupt()
             for thread in self._threads:
                 thread.join(0.01)
+        self.history.close()
 
     def _work(self) -> None:
         connection: Connection | None = None
@@ -89,7 +94,9 @@ class Workers:
 
     def _run(self, job: Job, connection: Connection) -> None:
         self.jobs.set(job, status="STARTED", pid=connection.info.backend_pid, interrupt=partial(_interrupt, connection))
-        session = Session(connection, self.s3)
+        session = Session(connection, self.s3, in_block=job.is_batch)
+        transaction_id = self.history.transaction()
+        traced: list[tuple[Part, Trace]] = []
         part: Part | None = None
         try:
             plans = [_planned(part.sql, job.parameters) for part in job.parts]
@@ -97,6 +104,8 @@ class Workers:
                 self._become(job.user, session)
             for part, planned in zip(job.parts, plans, strict=True):
                 self._check_cancelled(job)
+                session.trace = self.history.trace(transaction_id, self.jobs.now_s())
+                traced.append((part, session.trace))
                 self._run_part(part, planned, session)
             part = None
             if job.delay_s:
@@ -105,9 +114,9 @@ class Workers:
             connection.commit()
         except (psycopg.Error, Refused, _Cancelled) as error:
             _roll_back(connection)
-            self._failed(job, part, error)
+            self._end(job, traced, **self._failed(job, part, error))
         else:
-            self.jobs.set(job, status="FINISHED", interrupt=None)
+            self._end(job, traced, status="FINISHED")
         finally:
             if not job.done:  # a fault of ours, which goes on to end this thread
                 connection.close()
@@ -125,32 +134,42 @@ class Workers:
         session.run(f"set local role {quoted(user)}")
 
     def _run_part(self, part: Part, planned: Plan | Refused, session: Session) -> None:
-        part.status, part.began_at = "STARTED", self.jobs.now_s()
+        part.status, part.began_at, part.query_id = "STARTED", session.trace.began_at, session.trace.query_id
         try:
             if isinstance(planned, Refused):
                 raise planned
             outcome = planned(session)
         finally:
-            part.ended_at = self.jobs.now_s()
+            part.ended_at = session.trace.ended_at = self.jobs.now_s()
         part.rows, part.result, part.status = outcome.rows, outcome.result, "FINISHED"
 
-    def _failed(self, job: Job, part: Part | None, error: psycopg.Error | Refused | _Cancelled) -> None:
+    def _end(self, job: Job, traced: Sequence[tuple[Part, Trace]], **state: str) -> None:
+        """Write what was done before it is told, so that who waits for the end finds it in the system views."""
+        with suppress(psycopg.Error):  # the database died, which its next statement will tell
+            self.history.write(job, self.postgres.database, traced)
+        self.jobs.set(job, interrupt=None, **state)
+
+    def _failed(self, job: Job, part: Part | None, error: psycopg.Error | Refused | _Cancelled) -> dict[str, str]:
         if job.cancelled and isinstance(error, (_Cancelled, psycopg.errors.QueryCanceled)):
             for other in job.parts:
                 other.status = "ABORTED" if other.status != "FINISHED" else other.status
-            self.jobs.set(job, status="ABORTED", interrupt=None)
-            return
+            return {"status": "ABORTED"}
         assert not isinstance(error, _Cancelled), "only a cancelled job raises it"  # noqa: S101
-        self._fail(job, part, error_text(error))
+        return self._state_of(job, part, error_text(error))
 
     def _fail(self, job: Job, part: Part | None, error: str) -> None:
+        self.jobs.set(job, interrupt=None, **self._state_of(job, part, error))
+
+    @staticmethod
+    def _state_of(job: Job, part: Part | None, error: str) -> dict[str, str]:
+        """Give the state of a job that failed, after telling its parts."""
         for other in job.parts:
             other.result = None  # rolled back
             if other.status != "FINISHED":
                 other.status = "ABORTED"
         if part is not None:
             part.status, part.error = "FAILED", error
-        self.jobs.set(job, status="FAILED", error=error, interrupt=None)
+        return {"status": "FAILED", "error": error}
 
     @staticmethod
     def _check_cancelled(job: Job) -> None:

@@ -50,6 +50,20 @@ class Warehouse:
         assert state["Status"] == "FAILED", sqls
         return state["Error"]
 
+    def alone(self, sql: str) -> None:
+        """Run one statement outside of a transaction block, which must succeed."""
+        state = self.describe(self._execute(sql))
+        assert state["Status"] == "FINISHED", state.get("Error")
+
+    def refusal_alone(self, sql: str) -> str:
+        """Run one statement outside of a transaction block, which must fail; give Redshift's error."""
+        state = self.describe(self._execute(sql))
+        assert state["Status"] == "FAILED", sql
+        return state["Error"]
+
+    def _execute(self, sql: str) -> str:
+        return self.data_api.execute_statement(WorkgroupName="freshet", Database="dev", Sql=sql)["Id"]
+
     def rows(self, sql: str, **more: Any) -> list[list[Any]]:
         answer = self.data_api.execute_statement(
             WorkgroupName="freshet", Database="dev", Sql=sql, WaitTimeSeconds=30, **more

@@ -90,8 +90,10 @@ def test_options_come_in_any_order(warehouse, table, options):
     [
         ("format as parquet manifest", "needs IAM_ROLE"),
         ("iam_role 'x' format as parquet manifest", "no role's ARN"),
-        (f"iam_role '{ROLE}' format as csv manifest", "knows FORMAT AS PARQUET"),
-        (f"iam_role '{ROLE}' format as parquet", "with MANIFEST only"),
+        (f"iam_role '{ROLE}' format as orc manifest", "does not know FORMAT AS ORC"),
+        (f"iam_role '{ROLE}' format as parquet manifest acceptinvchars", "does not know FILLRECORD and ACCEPTINVCHARS"),
+        (f"iam_role '{ROLE}' format as parquet gzip", "GZIP is not supported"),
+        (f"iam_role '{ROLE}' format as parquet null as ''", "NULL is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest maxerror 5", "MAXERROR is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest truncatecolumns", "TRUNCATECOLUMNS is not supported"),
         (f"iam_role '{ROLE}' format as parquet manifest manifest", "conflicting or redundant"),
@@ -119,6 +121,18 @@ def test_a_missing_file_is_skipped_unless_mandatory(warehouse, table):
     manifest = warehouse.put(json.dumps({"entries": [*there["entries"], missing | {"mandatory": True}]}))
     assert "Error NoSuchKey" in warehouse.refusal(copy(table, manifest))
     assert [[1]] == warehouse.rows(f"select a from {table}")
+
+
+def test_a_prefix_of_parquet_files(warehouse, table):
+    """'COPY from columnar data formats': from a prefix too; every file below it must be one."""
+    warehouse.run(f"create table {table} (a int)")
+    for name in ("1.parquet", "2.parquet"):
+        warehouse.s3.put_object(Bucket=BUCKET, Key=f"{table}/{name}", Body=parquet(INT))
+    command = f"copy {table} from 's3://{BUCKET}/{table}/' iam_role '{ROLE}' format as parquet"
+    warehouse.run(command)
+    assert [[1], [1]] == warehouse.rows(f"select a from {table}")
+    warehouse.s3.put_object(Bucket=BUCKET, Key=f"{table}/_SUCCESS", Body=b"")
+    assert "not a Parquet file" in warehouse.refusal(command)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Jobs that are started, do one thing, and end: files from S3 in, SQL files run."""
