@@ -16,6 +16,8 @@
 A message says what, where, the state we are in, and what to do. It holds identifiers, never row values.
 """
 
+from __future__ import annotations
+
 
 class FreshetError(Exception):
     """Base of the tree; `exit_code` is what the command line ends with."""

@@ -22,7 +22,7 @@ STREAMING = (
     "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64", "--platform", "any",
 )  # fmt: skip
 PYTHON_SHELL = ("--python-version", "3.9", "--implementation", "py", "--abi", "none", "--platform", "any")
-PACKAGES = ("freshet", "streaming_job")
+PACKAGES = ("freshet", "streaming_job", "batch_jobs")
 EPOCH = "1577836800"  # 2020-01-01: the time of every file in a wheel
 
 

@@ -1,15 +1,19 @@
 """The Redshift Data API, with every answer taken at its word and no more.
 
 A statement is submitted, goes on by itself, and is asked about. What was not answered is not known: `UnknownOutcome` says
-so, and the ledger decides (see `ledger.py`). SQL errors are not exceptions of the API but a status.
+so, and the ledger decides (see `ledger.py`). SQL errors are not exceptions of the API but a status. It runs on Python 3.9 too,
+as AWS Glue's Python shell has it.
 
 Source: Redshift Management Guide, "Using the Amazon Redshift Data API"; limits in aws "Considerations" there.
 """
+
+from __future__ import annotations
 
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -22,6 +26,8 @@ STATEMENT_BYTES_MAX: Final = 100_000
 LONG_POLL_S: Final = 5
 POLL_MAX_S: Final = 0.5
 READS_MAX: Final = 5
+CANCEL_MAX_S: Final = 30.0
+MESSAGE_MAX: Final = 500
 DONE: Final = frozenset({"FINISHED", "FAILED", "ABORTED"})
 THROTTLED: Final = frozenset(
     {
@@ -33,6 +39,11 @@ THROTTLED: Final = frozenset(
 )
 SUBMITS: Final = frozenset({"execute_statement", "batch_execute_statement"})
 CONFLICT: Final = re.compile(r"\b1023\b|\b1018\b|[Ss]erializable isolation|conflict with concurrent|deadlock")
+# The names of a statement, and what is none: strings, comments, $$ bodies.
+NAMES: Final = re.compile(
+    r"""(?s)'(?:''|\\.|[^'\\])*'|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|(?P<name>"[^"]*"|[\w$]+)"""
+)
+WORDS: Final = re.compile(r"[\w$]+")
 
 Row = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -43,7 +54,15 @@ class UnknownOutcome(TransientError):
 
 
 class Cancelled(FreshetError):
-    """We cancelled the statement because we were asked to stop; its outcome is the ledger's."""
+    """We cancelled the statement because we were asked to stop.
+
+    Attributes:
+        certain: Whether Redshift says that nothing was changed; else the outcome is the ledger's.
+    """
+
+    def __init__(self, message: str, certain: bool) -> None:
+        self.certain = certain
+        super().__init__(message)
 
 
 class StatementFailed(FreshetError):
@@ -69,12 +88,33 @@ class Spent:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one statement did: rows changed or returned (None when Redshift does not tell), seconds in Redshift."""
+
+    number: int
+    rows: int | None
+    seconds: float
+
+
+Told = Callable[[Part], None]
+
+
+@dataclass(frozen=True)
 class Warehouse:
-    """A workgroup and database to talk to, through a boto3 `redshift-data` client."""
+    """A workgroup and database to talk to, through a boto3 `redshift-data` client.
+
+    Attributes:
+        client: The client.
+        workgroup: Name of the serverless workgroup.
+        database: The database.
+        secret: Name or ARN of the secret to sign in with; without one the caller's own identity does.
+        spent: Seconds spent in waiting.
+    """
 
     client: Any
     workgroup: str
     database: str
+    secret: str | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 
     def run(
@@ -83,6 +123,7 @@ class Warehouse:
         *,
         token: str | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        told: Told = lambda _part: None,
     ) -> str:
         """Run statements in one transaction and wait for the end.
 
@@ -90,6 +131,7 @@ class Warehouse:
             statements: 1 to 40, each at most 100 KB; no BEGIN or COMMIT.
             token: Idempotency token; the same one never runs twice (for 8 hours). One is made up when not given.
             stopping: Asked while waiting; once it answers True the statement is cancelled.
+            told: Called with each statement as it ends; of a transaction nothing is committed before the last.
 
         Returns:
             The statement's id; its sub-statements are `<id>:1`, `<id>:2`...
@@ -102,15 +144,27 @@ class Warehouse:
         """
         check_limits(statements)
         extra = {"ClientToken": token} if token else {}
-        answer = self._ask(
-            "batch_execute_statement",
-            WorkgroupName=self.workgroup,
-            Database=self.database,
-            Sqls=list(statements),
-            **extra,
-        )
-        self._wait(str(answer["Id"]), stopping)
+        answer = self._ask("batch_execute_statement", **self._where, Sqls=list(statements), **extra)
+        self._wait(str(answer["Id"]), statements, stopping, told)
         return str(answer["Id"])
+
+    def run_alone(
+        self,
+        statement: str,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        told: Told = lambda _part: None,
+    ) -> str:
+        """Run one statement outside of a transaction block, as VACUUM or CREATE EXTERNAL TABLE ask for; else as `run`."""
+        check_limits([statement])
+        answer = self._ask("execute_statement", **self._where, Sql=statement)
+        self._wait(str(answer["Id"]), [statement], stopping, told)
+        return str(answer["Id"])
+
+    @property
+    def _where(self) -> dict[str, str]:
+        secret = {"SecretArn": self.secret} if self.secret else {}
+        return {"WorkgroupName": self.workgroup, "Database": self.database, **secret}
 
     def query(self, sql: str, parameters: dict[str, str] | None = None) -> list[Row]:
         """Run one SELECT and give its rows; reads are repeated when no answer came.
@@ -130,10 +184,8 @@ class Warehouse:
         extra = {"Parameters": [{"name": k, "value": v} for k, v in parameters.items()]} if parameters else {}
 
         def ask() -> tuple[list[str], list[Row]]:
-            answer = self._ask(
-                "execute_statement", WorkgroupName=self.workgroup, Database=self.database, Sql=sql, **extra
-            )
-            self._wait(str(answer["Id"]), lambda: False)
+            answer = self._ask("execute_statement", **self._where, Sql=sql, **extra)
+            self._wait(str(answer["Id"]), [sql])
             return self._result(str(answer["Id"]))
 
         return patiently(ask)
@@ -147,24 +199,49 @@ class Warehouse:
 
         return patiently(ask)
 
-    def _wait(self, statement: str, stopping: Callable[[], bool]) -> None:
-        asked = 0
+    def _wait(
+        self,
+        statement: str,
+        sent: Sequence[str],
+        stopping: Callable[[], bool] = lambda: False,
+        told: Told = lambda _part: None,
+    ) -> None:
+        number = 0
+        for state in self._states(statement, stopping):
+            parts = state.get("SubStatements") or [state]
+            while number < len(parts) and parts[number]["Status"] == "FINISHED":
+                number += 1
+                told(_part(number, parts[number - 1]))
+        if state["Status"] != "FINISHED":
+            failed, reason = _failure(state)
+            raise StatementFailed(statement, failed, without_values(reason, "" if failed is None else sent[failed - 1]))
+
+    def _states(self, statement: str, stopping: Callable[[], bool]) -> Iterator[Any]:
+        asked, cancelled_at = 0, 0.0
         while True:
-            wait = {"WaitTimeSeconds": LONG_POLL_S if not stopping() else 1} if self._polls_long else {}
+            wait = {"WaitTimeSeconds": 1 if cancelled_at or stopping() else LONG_POLL_S} if self._polls_long else {}
             state = self._ask("describe_statement", Id=statement, **wait)
+            if cancelled_at and _was_cancelled(state):
+                raise Cancelled(f"statement {statement} was cancelled; nothing was changed", certain=True)
+            yield state
             if state["Status"] in DONE:
-                break
-            if stopping():
-                self._ask("cancel_statement", Id=statement)
-                raise Cancelled(f"statement {statement} was cancelled; the ledger knows its outcome")
+                return
+            if stopping() and not cancelled_at:
+                cancelled_at = time.monotonic()
+                self._cancel(statement)
+            elif cancelled_at and time.monotonic() - cancelled_at > CANCEL_MAX_S:
+                raise Cancelled(
+                    f"statement {statement} was told to stop and goes on: it may still be carried out", certain=False
+                )
             if not self._polls_long:
                 pause_s = min(POLL_MAX_S, 0.05 * 1.5**asked)
                 time.sleep(pause_s)
                 self.spent.seconds += pause_s
                 asked += 1
-        if state["Status"] != "FINISHED":
-            number, reason = _failure(state)
-            raise StatementFailed(statement, number, without_values(reason))
+
+    def _cancel(self, statement: str) -> None:
+        with suppress(FreshetError):  # it has just ended, or nobody answers: the next look tells
+            self._ask("cancel_statement", Id=statement)
 
     @property
     def _polls_long(self) -> bool:
@@ -177,7 +254,7 @@ class Warehouse:
         rows: list[Row] = []
         for page in self._pages(statement):
             names = [str(column["name"]) for column in page["ColumnMetadata"]]
-            rows += [dict(zip(names, map(_value, record), strict=True)) for record in page["Records"]]
+            rows += [dict(zip(names, map(_value, record))) for record in page["Records"]]
         return names, rows
 
     def _pages(self, statement: str) -> Iterator[Any]:
@@ -252,18 +329,45 @@ def pause(attempt: int) -> None:
     time.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
 
 
-def without_values(message: str) -> str:
-    """Take quoted text and row contents out of a message of Redshift: they may be values."""
+def without_values(message: str, sent: str = "") -> str:
+    """Take what may be a value out of a message of Redshift.
+
+    Args:
+        message: As it came.
+        sent: The statement. Text in double quotes may be a value too, and stays only if the statement has such a name.
+
+    Returns:
+        One line, without text in single quotes and without rows.
+    """
     message = message.split("Failing row contains", 1)[0]
-    message = re.sub(r"(?s)'[^']*'", "'...'", message)
-    return re.sub(r"\s+", " ", message).strip()[:500]
+    names = {name.lower() for found in NAMES.finditer(sent) if found["name"] for name in WORDS.findall(found["name"])}
+    # A quote ends where no word goes on: 'O'Brien' is one value.
+    message = re.sub(r"(?s)(?<!\w)'.*?'(?!\w)", "'...'", message)
+    message = re.sub(r"(?s)'(?!\.\.\.')[^']*'", "'...'", message)
+    message = re.sub(r'(?s)"(.*?)"(?!\w)', lambda quoted: quoted[0] if _is_name(quoted[1], names) else '"..."', message)
+    message = re.sub(r"(?s)=\(.*\)", "=(...)", message)  # Key (column)=(value)
+    return re.sub(r"\s+", " ", message).strip()[:MESSAGE_MAX]
+
+
+def _is_name(quoted: str, names: set[str]) -> bool:
+    return not re.search(r"\s", quoted) and all(word in names for word in WORDS.findall(quoted.lower()))
+
+
+def _part(number: int, state: Any) -> Part:
+    rows = int(state.get("ResultRows", -1))
+    return Part(number, rows if rows >= 0 else None, max(0, state.get("Duration", 0)) / 1e9)
+
+
+def _was_cancelled(state: Any) -> bool:
+    return state["Status"] == "ABORTED" or (state["Status"] == "FAILED" and "cancel" in str(state.get("Error")).lower())
 
 
 def _failure(state: Any) -> tuple[int | None, str]:
-    for number, part in enumerate(state.get("SubStatements", ()), 1):
+    parts = state.get("SubStatements", ())
+    for number, part in enumerate(parts, 1):
         if part.get("Error"):
             return number, part["Error"]
-    return None, state.get("Error") or f"status {state['Status']} without a message"
+    return None if parts else 1, state.get("Error") or f"status {state['Status']} without a message"
 
 
 def _refusal(operation: str, code: str, error: ClientError, workgroup: str) -> FreshetError:

@@ -245,7 +245,7 @@ class Ledger:
                         f"{refused.number}: {refused.reason}. Nothing was written; the staged files are named by {step.manifest}"
                     ) from None
             if stopping():
-                raise Cancelled(f"step {step.id} was given up; the ledger knows its outcome")
+                raise Cancelled(f"step {step.id} was given up; the ledger knows its outcome", certain=False)
             pause(attempt)
         raise TerminalError(
             f"pipeline {self.pipeline.name}: step {step.id} could not be committed in {ATTEMPTS_MAX} attempts; "

@@ -127,11 +127,18 @@ def test_every_requirement_has_its_pin() -> None:
     assert set() == {name.lower() for name in dependencies} - pinned
 
 
-SHELL = ("simulators/", "cloudformation/bootstrap.py", "cloudformation/launchers/python_shell.py")
+SHELL = (
+    "simulators/",
+    "cloudformation/bootstrap.py",
+    "cloudformation/launchers/python_shell.py",
+    "batch_jobs/run_sql/",
+)
+SHELL += ("batch_jobs/load/", "batch_jobs/__init__.py", "freshet/__init__.py", "freshet/errors.py")
+SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("data_api", "literals", "runs", "control_tables"))
 
 
 @pytest.mark.parametrize("name", [name for name in files(".py") if name.startswith(SHELL)])
-def test_simulators_are_python_3_9(name: str) -> None:
+def test_python_shell_jobs_are_python_3_9(name: str) -> None:
     """They run as AWS Glue Python shell jobs, which stop there."""
     ast.parse((ROOT / name).read_text(encoding="utf-8"), name, feature_version=(3, 9))
 

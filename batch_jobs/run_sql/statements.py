@@ -23,6 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from freshet.errors import InputError
+from freshet.redshift.literals import quote
+
 BLANKS = frozenset({"blank", "comment"})
 _PLAIN = re.compile(
     r"""
@@ -44,16 +47,8 @@ _TOUCHES = re.compile(r"""[A-Za-z0-9_$'"\u0080-\U0010ffff]""")
 WORDS_SHOWN_MAX = 6
 
 
-class Stop(Exception):
-    """The job ends with an error; the message names no value. `exit_code` is what the process ends with."""
-
-    exit_code = 1
-
-
-class WrongInput(Stop):
+class WrongFile(InputError):
     """What the user wrote is wrong; `line` is its line in the file, None when the whole file is meant."""
-
-    exit_code = 2
 
     def __init__(self, message: str, line: Optional[int] = None) -> None:
         super().__init__(message)
@@ -102,7 +97,7 @@ class Statement:
         """Its first words, to tell it in a report: up to the first sign but a dot, and no value."""
         told = ""
         for count, token in enumerate(token for token in self.tokens if token.kind not in BLANKS):
-            if token.kind not in {"word", "name"} and token.text != "." or count >= WORDS_SHOWN_MAX:
+            if (token.kind not in {"word", "name"} and token.text != ".") or count >= WORDS_SHOWN_MAX:
                 break
             told += token.text if token.text == "." or told.endswith(".") else f" {token.text}"
         return told.strip()[:60] or self.tokens[0].text[:1]
@@ -110,7 +105,7 @@ class Statement:
     @property
     def parameters(self) -> "dict[str, int]":
         """Names of its parameters, each with the line of its first use."""
-        found: "dict[str, int]" = {}
+        found: dict[str, int] = {}
         line = self.line
         for token in self.tokens:
             if token.kind == "parameter":
@@ -123,9 +118,9 @@ def tokens_of(text: str) -> "list[Token]":
     """Cut a text into tokens; joined, they are the text.
 
     Raises:
-        WrongInput: A string, quoted name, comment or `$$` body is not closed, or a character begins no token.
+        WrongFile: A string, quoted name, comment or `$$` body is not closed, or a character begins no token.
     """
-    tokens: "list[Token]" = []
+    tokens: list[Token] = []
     place = 0
     while place < len(text):
         token = _token(text, place)
@@ -138,9 +133,9 @@ def statements_of(text: str) -> "list[Statement]":
     """Cut a file into statements; what is blank between two semicolons is none.
 
     Raises:
-        WrongInput: The text cannot be read; says the line.
+        WrongFile: The text cannot be read; says the line.
     """
-    statements: "list[Statement]" = []
+    statements: list[Statement] = []
     for piece in _pieces(tokens_of(text)):
         solid = [place for place, token in enumerate(piece) if token.kind not in BLANKS]
         if solid:
@@ -153,37 +148,39 @@ def check_parameters(statements: Sequence[Statement], values: Mapping[str, str])
     """See that every parameter has a value, and every value a parameter.
 
     Raises:
-        WrongInput: Names the parameters, and the first line that lacks one.
+        WrongFile: Names the parameters, and the first line that lacks one.
     """
-    used: "dict[str, int]" = {}
+    used: dict[str, int] = {}
     for statement in statements:
         for name, line in statement.parameters.items():
             used.setdefault(name, line)
     missing = [name for name in used if name not in values]
     if missing:
-        raise WrongInput(f"no value is given for {', '.join(f':{name}' for name in missing)}", used[missing[0]])
+        raise WrongFile(f"no value is given for {', '.join(f':{name}' for name in missing)}", used[missing[0]])
     unused = sorted(set(values) - set(used))
     if unused:
-        raise WrongInput(f"no statement uses the parameter {', '.join(unused)}: strings and comments are left as they are")
+        raise WrongFile(
+            f"no statement uses the parameter {', '.join(unused)}: strings and comments are left as they are"
+        )
     for name, value in values.items():
         if "\0" in value:
-            raise WrongInput(f"the value of {name} holds the character NUL, which Redshift does not store")
+            raise WrongFile(f"the value of {name} holds the character NUL, which Redshift does not store")
 
 
 def check_name(name: str) -> str:
     """Take the name of a parameter.
 
     Raises:
-        WrongInput: It could not be written behind a colon.
+        WrongFile: It could not be written behind a colon.
     """
     if not _NAME.fullmatch(name):
-        raise WrongInput(f"{name!r} cannot be the name of a parameter: letters, digits and _, not a digit first")
+        raise WrongFile(f"{name!r} cannot be the name of a parameter: letters, digits and _, not a digit first")
     return name
 
 
 def bound(statement: Statement, values: Mapping[str, str]) -> str:
     """Give a statement's text with its parameters as literals."""
-    parts: "list[str]" = []
+    parts: list[str] = []
     for before, token, behind in _neighbors(statement.tokens):
         if token.kind != "parameter":
             parts.append(token.text)
@@ -191,13 +188,8 @@ def bound(statement: Statement, values: Mapping[str, str]) -> str:
         # Without a blank, 'a':b would become one longer string, and e:b an escape string.
         left = " " if before and _TOUCHES.match(before.text[-1]) else ""
         right = " " if behind and _TOUCHES.match(behind.text[0]) else ""
-        parts.append(left + literal(values[token.text[1:]]) + right)
+        parts.append(left + quote(values[token.text[1:]]) + right)
     return "".join(parts)
-
-
-def literal(value: str) -> str:
-    r"""Quote a text for Redshift, which takes \ in a string as an escape."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _token(text: str, place: int) -> Token:
@@ -211,13 +203,13 @@ def _token(text: str, place: int) -> Token:
     if tag:
         end = text.find(tag[0], tag.end())
         if end < 0:
-            raise WrongInput(f"the body that begins here with {tag[0]} is not closed", _line(text, place))
+            raise WrongFile(f"the body that begins here with {tag[0]} is not closed", _line(text, place))
         return Token("body", text[place : end + len(tag[0])], place)
     found = _PLAIN.match(text, place)
     if found is None:
         what = "NUL" if text[place] == "\0" else "\\"
         hint = "; commands of psql are not SQL" if what == "\\" else ""
-        raise WrongInput(f"the character {what} stands outside of a string{hint}", _line(text, place))
+        raise WrongFile(f"the character {what} stands outside of a string{hint}", _line(text, place))
     return Token(str(found.lastgroup), found[0], place)
 
 
@@ -225,21 +217,21 @@ def _closed(text: str, place: int, closes: "re.Pattern[str]", what: str) -> str:
     for found in closes.finditer(text, place + 1):
         if found["end"]:
             return text[place : found.end()]
-    raise WrongInput(f"the {what} that begins here is not closed", _line(text, place))
+    raise WrongFile(f"the {what} that begins here is not closed", _line(text, place))
 
 
 def _block_comment(text: str, place: int) -> str:
     end = text.find("*/", place + 2)
     if end < 0:
-        raise WrongInput("the comment that begins here is not closed", _line(text, place))
+        raise WrongFile("the comment that begins here is not closed", _line(text, place))
     inner = text.find("/*", place + 2, end)
     if inner >= 0:  # PostgreSQL nests comments, other databases do not, Redshift's documentation does not say
-        raise WrongInput("/* within a comment may be read in two ways: take it out", _line(text, inner))
+        raise WrongFile("/* within a comment may be read in two ways: take it out", _line(text, inner))
     return text[place : end + 2]
 
 
 def _pieces(tokens: Sequence[Token]) -> Iterator["list[Token]"]:
-    piece: "list[Token]" = []
+    piece: list[Token] = []
     for token in tokens:
         if token.kind == "end":
             yield piece

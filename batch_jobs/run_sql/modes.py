@@ -6,13 +6,13 @@ Reads:  the statements of a file.
 Gives:  nothing; or the first statement that cannot run so, with its line and the way on.
 
 Source: Redshift management guide, "Using the Amazon Redshift Data API" (a batch is one transaction; without a session each
-statement has its own connection); database developer guide, "BEGIN", "TRUNCATE", "VACUUM", "CREATE EXTERNAL TABLE", "ALTER TABLE",
-"ALTER TABLE APPEND", "CREATE DATABASE", "CREATE LIBRARY", "SVL_MULTI_STATEMENT_VIOLATIONS".
+statement has its own connection); database developer guide, "BEGIN", "TRUNCATE", "VACUUM", "CREATE EXTERNAL TABLE",
+"ALTER TABLE", "ALTER TABLE APPEND", "CREATE DATABASE", "CREATE LIBRARY", "SVL_MULTI_STATEMENT_VIOLATIONS".
 """
 
 from collections.abc import Sequence
 
-from batch_jobs.sql_file import Statement, WrongInput
+from batch_jobs.run_sql.statements import Statement, WrongFile
 
 STATEMENTS_MAX = 40
 STATEMENT_BYTES_MAX = 100_000
@@ -41,10 +41,10 @@ def check_mode(statements: Sequence[Statement], mode: str) -> None:
         mode: TRANSACTION or EACH.
 
     Raises:
-        WrongInput: Says the line, and what to do.
+        WrongFile: Says the line, and what to do.
     """
     if not statements:
-        raise WrongInput("there is no statement in it")
+        raise WrongFile("there is no statement in it")
     for statement in statements:
         if statement.words[:1] and statement.words[0] in _CONTROL:
             raise _wrong(
@@ -57,7 +57,7 @@ def check_mode(statements: Sequence[Statement], mode: str) -> None:
         else:
             _check_alone(statement)
     if mode == TRANSACTION and len(statements) > STATEMENTS_MAX:
-        raise WrongInput(
+        raise WrongFile(
             f"{len(statements)} statements do not fit into one transaction of the Data API, which takes {STATEMENTS_MAX}: "
             "cut the file in two, or say --statement-by-statement"
         )
@@ -67,7 +67,7 @@ def check_sizes(statements: Sequence[Statement], texts: Sequence[str]) -> None:
     """See that no statement is longer than the Data API takes, its parameters included.
 
     Raises:
-        WrongInput: Says the line and the size.
+        WrongFile: Says the line and the size.
     """
     for statement, text in zip(statements, texts):
         size = len(text.encode())
@@ -78,9 +78,7 @@ def check_sizes(statements: Sequence[Statement], texts: Sequence[str]) -> None:
 def _check_in_transaction(statement: Statement) -> None:
     words = statement.words
     if words[:1] == ["truncate"]:
-        raise _wrong(
-            statement, "would commit what came before it: write DELETE FROM, or say --statement-by-statement"
-        )
+        raise _wrong(statement, "would commit what came before it: write DELETE FROM, or say --statement-by-statement")
     alters = words[:2] == ["alter", "table"] and any(_holds(words, some) for some in _ALONE_ALTERS)
     if alters or any(tuple(words[: len(some)]) == some for some in _ALONE):
         raise _wrong(statement, "cannot run within a transaction: say --statement-by-statement")
@@ -88,7 +86,7 @@ def _check_in_transaction(statement: Statement) -> None:
 
 def _check_alone(statement: Statement) -> None:
     words = statement.words
-    if words[:1] and words[0] in _FOR_LATER or any(tuple(words[: len(some)]) == some for some in _TEMPORARY):
+    if (words[:1] and words[0] in _FOR_LATER) or any(tuple(words[: len(some)]) == some for some in _TEMPORARY):
         raise _wrong(
             statement,
             "would be forgotten at once, statement by statement each has a connection of its own: say --transaction",
@@ -99,5 +97,5 @@ def _holds(words: Sequence[str], some: "tuple[str, ...]") -> bool:
     return any(tuple(words[place : place + len(some)]) == some for place in range(2, len(words)))
 
 
-def _wrong(statement: Statement, what: str) -> WrongInput:
-    return WrongInput(f"statement {statement.number} ({statement.title}) {what}", statement.line)
+def _wrong(statement: Statement, what: str) -> WrongFile:
+    return WrongFile(f"statement {statement.number} ({statement.title}) {what}", statement.line)

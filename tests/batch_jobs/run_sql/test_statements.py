@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_jobs.sql_file import WrongInput, bound, check_parameters, literal, statements_of, tokens_of
+from batch_jobs.run_sql.statements import WrongFile, bound, check_parameters, statements_of, tokens_of
+from freshet.redshift.literals import quote
 from sandbox.redshift.lexer import tokenize
 
 # Pieces that hide a semicolon, and pieces that do not; each is whole in itself.
@@ -23,12 +24,13 @@ def test_the_tokens_are_the_file(text: str) -> None:
     """Whatever can be read loses no character; whatever cannot says its line."""
     try:
         tokens = tokens_of(text)
-    except WrongInput as error:
-        assert error.line is not None
-        assert 1 <= error.line <= text.count("\n") + 1
+    except WrongFile as error:
+        assert 1 <= (error.line or 0) <= text.count("\n") + 1  # noqa: PT017 - both ways are right
     else:
         assert text == "".join(token.text for token in tokens)
-        assert [token.start for token in tokens] == [len("".join(t.text for t in tokens[:n])) for n in range(len(tokens))]
+        assert [token.start for token in tokens] == [
+            len("".join(t.text for t in tokens[:n])) for n in range(len(tokens))
+        ]
 
 
 @given(st.text("'\"$;/*-\\a: \n", max_size=40))
@@ -52,7 +54,9 @@ def test_only_a_bare_semicolon_ends_a_statement(pieces: list[str]) -> None:
     assert expected == [(each.line, each.text) for each in statements_of(text)]
 
 
-@given(st.lists(st.sampled_from([piece for piece in HIDDEN + PLAIN if "$" not in piece and piece != ":"])).map(" ".join))
+@given(
+    st.lists(st.sampled_from([piece for piece in HIDDEN + PLAIN if "$" not in piece and piece != ":"])).map(" ".join)
+)
 def test_the_stand_in_sees_one_statement_too(piece: str) -> None:
     """What is one statement here is one to the other reader of Redshift's SQL in this repository, which knows no `$$`."""
     for statement in statements_of(piece):
@@ -95,7 +99,7 @@ def test_a_file_is_cut(expected: list[str], text: str) -> None:
 )
 def test_what_cannot_be_read_is_told_by_line(line: int, what: str, text: str) -> None:
     """The line where it begins, and what it is."""
-    with pytest.raises(WrongInput, match=re.escape(what)) as told:
+    with pytest.raises(WrongFile, match=re.escape(what)) as told:
         statements_of(text)
     assert line == told.value.line
 
@@ -126,26 +130,30 @@ def test_parameters_stand_where_values_do(expected: str, text: str) -> None:
     assert expected == put(text, p="v")
 
 
-@given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=30), st.sampled_from(["select :p", "a:p'b'", "e:p;"]))
+@given(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=30),
+    st.sampled_from(["select :p", "a:p'b'", "e:p;"]),
+)
 def test_a_value_stays_one_value(value: str, text: str) -> None:
     """No value ends its own string, comments the rest out or begins a statement; it is read back as it was."""
     sent = put(text, p=value)
     statements = statements_of(sent)
     assert 1 == len(statements)
     strings = [token.text for token in statements[0].tokens if token.kind == "string"]
-    assert literal(value) == strings[0]
+    assert quote(value) == strings[0]
     token = next(token for token in tokenize(sent) if token.kind == "string")
     assert value == re.sub(r"\\(.)", r"\1", token.text[1:-1].replace("''", "'"), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    "value", ["'", "''", "\\", "\\'", "'; drop table t; --", "$$", "*/", ":p", ":other", "a\nb", "", "O'Brien", "\\\\'; --"]
+    "value",
+    ["'", "''", "\\", "\\'", "'; drop table t; --", "$$", "*/", ":p", ":other", "a\nb", "", "O'Brien", "\\\\'; --"],
 )
 def test_hostile_values_are_text(value: str) -> None:
     """Each is the content of one string."""
     sent = put("select * from t where a = :p and b = 1", p=value)
     assert sent.endswith(" and b = 1")
-    assert literal(value) == sent[len("select * from t where a = ") : -len(" and b = 1")]
+    assert quote(value) == sent[len("select * from t where a = ") : -len(" and b = 1")]
     assert 1 == len(statements_of(sent))
 
 
@@ -159,7 +167,7 @@ def test_hostile_values_are_text(value: str) -> None:
 )
 def test_parameters_and_values_must_match(line: int | None, what: str, text: str, values: dict[str, str]) -> None:
     """One without the other is an error, and no value is in it."""
-    with pytest.raises(WrongInput, match=what) as told:
+    with pytest.raises(WrongFile, match=what) as told:
         check_parameters(statements_of(text), values)
     assert line == told.value.line
     assert "secret" not in str(told.value)
@@ -167,7 +175,10 @@ def test_parameters_and_values_must_match(line: int | None, what: str, text: str
 
 def test_a_title_holds_no_value() -> None:
     """What a report calls a statement ends before the first value."""
-    titles = [each.title for each in statements_of("insert into s.t values ('x');select 'y';(select 1); vacuum;delete from \"T\"")]
+    titles = [
+        each.title
+        for each in statements_of("insert into s.t values ('x');select 'y';(select 1); vacuum;delete from \"T\"")
+    ]
     assert ["insert into s.t values", "select", "(", "vacuum", 'delete from "T"'] == titles
 
 
@@ -175,5 +186,5 @@ def test_a_large_file_is_read_quickly() -> None:
     """A string of a megabyte that is never closed, and one that is, take no time that grows with its square."""
     big = "x''\\'" * 200_000
     assert 1 == len(statements_of(f"select '{big}'"))
-    with pytest.raises(WrongInput):
+    with pytest.raises(WrongFile):
         statements_of(f"select '{big}")

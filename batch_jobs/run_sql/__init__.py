@@ -1,0 +1,1 @@
+"""Run a file of SQL in Redshift, statement by statement or as one transaction."""
