@@ -1,6 +1,6 @@
 """The warehouse's memory of one load: a row a file, written in the transaction that copies the file's rows.
 
-Three tables: `freshet.NAME_files`; `freshet.NAME_files_head`, one row that every transaction updates, so that two of them collide;
+Three tables: `freshet.NAME_files`; `freshet.NAME_files_head`, one row that every transaction updates, so that two collide;
 and `freshet.NAME_files_lock`, empty and read by nobody, which every transaction locks first, before its snapshot.
 
 Reads:  the files table, in pages, in the order of the names' bytes.
@@ -86,7 +86,9 @@ class FilesTable:
         schema, _, table = self.load.target.partition(".")
         schemas = {row["schema_name"] for row in self.warehouse.query("select schema_name from svv_redshift_schemas")}
         # No schema that is there, not even with IF NOT EXISTS: that asks for a right on the database.
-        missing = [f"create schema if not exists {name}" for name in dict.fromkeys((SCHEMA, schema)) if name not in schemas]
+        missing = [
+            f"create schema if not exists {name}" for name in dict.fromkeys((SCHEMA, schema)) if name not in schemas
+        ]
         if table not in self._tables(schema):
             missing.append(self.load.table)
         if missing:
@@ -155,7 +157,8 @@ class FilesTable:
             f"where table_schema = {quote(schema)} and table_name = {quote(table)} order by ordinal_position"
         )
         return {
-            row["column_name"]: (row["data_type"], row["character_maximum_length"], row["is_nullable"] == "YES") for row in rows
+            row["column_name"]: (row["data_type"], row["character_maximum_length"], row["is_nullable"] == "YES")
+            for row in rows
         }
 
     def known(self) -> Iterator[Known]:

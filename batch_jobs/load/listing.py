@@ -112,4 +112,6 @@ def refusal(error: ClientError | BotoCoreError, what: str, bucket: str) -> Fresh
     code = error.response["Error"]["Code"]
     if code == "NoSuchBucket":
         return InputError(f"there is no bucket {bucket}: correct prefix in load.yaml, or --bucket")
-    return EnvironmentFault(f"S3 refused to {what} ({code}): check the bucket's policy, and the rights of whoever runs this")
+    return EnvironmentFault(
+        f"S3 refused to {what} ({code}): check the bucket's policy, and the rights of whoever runs this"
+    )

@@ -93,7 +93,9 @@ def read_load(text: str) -> Load:
         raise InputError("the load's definition is not a JSON object; write it with Load.to_json")
     known = {field.name: field for field in fields(Load)}
     if unknown := sorted(set(entries) - set(known)):
-        raise InputError(f"the load's definition has an entry {unknown[0]} that this job does not know: deploy both anew")
+        raise InputError(
+            f"the load's definition has an entry {unknown[0]} that this job does not know: deploy both anew"
+        )
     needed = ("name", "prefix", "format", "target", "table")
     if missing := [name for name in needed if name not in entries]:
         raise InputError(f"the load's definition has no entry {missing[0]}; write it with Load.to_json")

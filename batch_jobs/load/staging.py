@@ -63,7 +63,8 @@ class Staging:
             EnvironmentFault: S3 refuses, or does not answer.
         """
         lines = [
-            json.dumps({"file_hex": file.hex, "file": file.url, "size": file.size, "etag": file.etag}) for file in batch.files
+            json.dumps({"file_hex": file.hex, "file": file.url, "size": file.size, "etag": file.etag})
+            for file in batch.files
         ]
         entries = [{"url": file.url, "mandatory": True, "meta": {"content_length": file.size}} for file in batch.files]
         listed, manifest = self._keys(load, batch)

@@ -134,7 +134,9 @@ def _head(table: FilesTable, batch: Batch) -> str:
             f"where batch = {quote(batch.instead_of)} and outcome = 'loaded' and replaced_by = {quote(table.load.replace)})"
         )
     target = quote(table.load.target)
-    return f"update {table.head} set run = {run}, moved_at = sysdate, target = case when target = {target} then target end"
+    return (
+        f"update {table.head} set run = {run}, moved_at = sysdate, target = case when target = {target} then target end"
+    )
 
 
 def setting_aside(table: FilesTable, batch: Batch, file: File, refusal: Refusal) -> list[str]:
