@@ -1,8 +1,8 @@
 """Find the files that COPY refuses, set them aside, and let all others through.
 
-A file is set aside when Redshift names it with an error code, or when it fails by itself while another file of the run passes.
-Until one has passed nothing tells a bad file from a wrong definition, so a few files from all over the batch are tried first: if
-none passes, the load stops and no file is blamed.
+Redshift often names the file; else it is found by halves. But until a file of the run has passed, nothing tells a bad file from a
+wrong definition: a few files from all over the batch are tried by themselves, and if none passes, the load stops and no file
+is blamed.
 
 Reads:  batches of files.
 Gives:  what became of each.
@@ -51,7 +51,8 @@ class Loader:
         run: Id of the run.
         tell: Is told each step.
         moved: What was done.
-        proved: Whether the definition has ever let a file through.
+        proved_before: Whether a file of the load passed in an earlier run; counts once nothing is left to try.
+        proved: Whether a file has passed in this run.
     """
 
     committer: Committer
@@ -59,6 +60,7 @@ class Loader:
     run: str
     tell: Tell
     moved: Moved = field(default_factory=Moved)
+    proved_before: bool = False
     proved: bool = False
     _suspects: list[tuple[File, Refusal]] = field(default_factory=list)
     _bad_in_a_row: int = 0
@@ -93,7 +95,7 @@ class Loader:
         Raises:
             TerminalError: No file was ever accepted.
         """
-        if self._suspects and not self.proved:
+        if self._suspects and not (self.proved or self.proved_before):
             raise self._none_passes()
         self._clear_suspects()
 
@@ -127,15 +129,11 @@ class Loader:
                 f"loaded, and none was set aside; look at load.yaml, at {self._target} and at the rights of the COPY role"
             )
         culprit = next((file for file in part if file.url == refusal.file), None) if refusal.code is not None else None
-        if culprit is not None:
-            others = [file for file in part if file is not culprit]
-            return [*halves(others), *self._blame(culprit, refusal)]
         if len(part) == 1:
-            return self._blame(part[0], refusal)
-        if self.proved:
-            return halves(part)
-        probes = spread(part, PROBES)
-        return [[file for file in part if file not in probes], *([file] for file in reversed(probes))]
+            culprit = part[0]
+        others = [file for file in part if file is not culprit]
+        tried_next = halves(others) if self.proved else probing(others)
+        return tried_next if culprit is None else [*tried_next, *self._blame(culprit, refusal)]
 
     def _blame(self, file: File, refusal: Refusal) -> list[list[File]]:
         now = look(self.s3, file.url)
@@ -148,12 +146,12 @@ class Loader:
                 return []
             self._looked_again.add(file.url)
             return [[now]]
-        if self.proved or refusal.code is not None:
+        if self.proved:
             self._set_aside(file, refusal)
             self._check_row()
         else:
             self._suspects.append((file, refusal))
-            if len(self._suspects) >= PROBES:
+            if len(self._suspects) > PROBES:  # the one that COPY named, and all that were tried
                 raise self._none_passes()
         return []
 
@@ -166,7 +164,7 @@ class Loader:
         self.tell({"event": "set_aside", "file": file.url, **told(refusal)})
 
     def _check_row(self) -> None:
-        if self._bad_in_a_row >= (BAD_IN_A_ROW_MAX if self.proved else PROBES):
+        if self._bad_in_a_row >= BAD_IN_A_ROW_MAX:
             url, refusal = self.moved.set_aside[-1]
             raise TerminalError(
                 f"load {self._name}: {self._bad_in_a_row} files one after the other were set aside, the last {url}: {refusal}. "
@@ -177,9 +175,9 @@ class Loader:
     def _none_passes(self) -> TerminalError:
         file, refusal = self._suspects[0]
         return TerminalError(
-            f"load {self._name}: Redshift refused {len(self._suspects)} of {len(self._suspects)} files tried one by one, and no "
-            f"file of this load has passed: {file.url}: {refusal}. No file was set aside. Look at load.yaml's format, at the "
-            f"columns of {self._target} and at the rights of the COPY role; if it is the files, put good ones beside them"
+            f"load {self._name}: Redshift refused every file that was tried, {len(self._suspects)} from all over, the first "
+            f"{file.url}: {refusal}. Nothing was loaded and no file was set aside, for it may be the definition that is wrong: look "
+            f"at load.yaml, at the columns of {self._target} and at the rights of the COPY role"
         )
 
     @property
@@ -202,6 +200,12 @@ def halves(files: list[File]) -> list[list[File]]:
         return [files] if files else []
     middle = len(files) // 2
     return [files[middle:], files[:middle]]
+
+
+def probing(files: list[File]) -> list[list[File]]:
+    """Cut so that a few from all over are tried first, each by itself."""
+    probes = spread(files, PROBES)
+    return [[file for file in files if file not in probes], *([file] for file in reversed(probes))]
 
 
 def spread(files: list[File], count: int) -> list[File]:

@@ -115,7 +115,7 @@ class Job:
             {"event": "compared", "files": before.count(*wanted), "bytes": before.size(*wanted), **self._named(before)}
         )
         loader = self._loader(run)
-        loader.proved = before.count(LOADED, CHANGED, GONE) > 0
+        loader.proved_before = before.count(LOADED, CHANGED, GONE) > 0
         if before.count(*wanted):
             files = (file for state, file in self.found() if state in wanted)
             with closing(files):
@@ -123,7 +123,7 @@ class Job:
                     self._stop_if_asked()
                     loader.load(batch)
             loader.finish()
-        after = survey(self.found()) if loader.moved.batches else before
+        after = survey(self.found()) if loader.moved.batches or loader.moved.set_aside else before
         return self._end(run, loader, after)
 
     def _reload(self, run: Run, keys: Sequence[str]) -> dict[str, Any]:
@@ -144,8 +144,8 @@ class Job:
             run.progress(rows, batch.size)
             self.tell({"event": "replaced", "files": len(batch.files), "rows": rows, "bytes": batch.size})
         if what.fresh:
+            loader.proved_before = True  # somebody named the file, and wants it judged
             loader.load(what.fresh)
-            loader.proved = loader.proved or bool(what.batches)
             loader.finish()
         return self._end(run, loader, survey(self.found()))
 

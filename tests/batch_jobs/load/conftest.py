@@ -18,6 +18,7 @@ from batch_jobs.load.job import Job
 from batch_jobs.load.specification import Load
 from batch_jobs.load.staging import Staging
 from freshet.cli.context import Place
+from freshet.redshift.runs import create
 
 SCHEMA = fastavro.parse_schema(
     {
@@ -35,7 +36,7 @@ Row = tuple[int, str | None, int | None]
 
 def rows(first: int, count: int) -> list[Row]:
     """Rows with ids from a first one on; words that a reader may trip over."""
-    words = ("plain", "ü, \"quoted\"", "two\nlines", "", None)
+    words = ("plain", 'ü, "quoted"', "two\nlines", "", None)
     # An empty text and NULL are one to CSV.
     return [(n, words[n % 3], n * 7 if n % 4 else None) for n in range(first, first + count)]
 
@@ -44,12 +45,16 @@ def encoded(format: str, content: Sequence[Sequence[Any]]) -> bytes:  # noqa: A0
     """Write rows as a file."""
     if format == "avro":
         body = io.BytesIO()
-        fastavro.writer(body, SCHEMA, [dict(zip(("id", "word", "amount"), row, strict=True)) for row in content], codec="deflate")
+        fastavro.writer(
+            body, SCHEMA, [dict(zip(("id", "word", "amount"), row, strict=True)) for row in content], codec="deflate"
+        )
         return body.getvalue()
     if format == "json":
         return "\n".join(json.dumps(dict(zip(("id", "word", "amount"), row, strict=True))) for row in content).encode()
     if format == "csv":
-        quoted = [["" if value is None else '"' + str(value).replace('"', '""') + '"' for value in row] for row in content]
+        quoted = [
+            ["" if value is None else '"' + str(value).replace('"', '""') + '"' for value in row] for row in content
+        ]
         return "".join(",".join(row) + "\n" for row in quoted).encode()
     schema = pa.schema([("id", pa.int64()), ("word", pa.string()), ("amount", pa.int32())])
     body = io.BytesIO()
@@ -104,6 +109,11 @@ class Box:
 
     def run(self, **how: Any) -> dict[str, Any]:
         return self.job().run(**how)
+
+    def table_made(self) -> None:
+        """Make the tables, so that a run's first transactions are its line in the ledger and its first batch."""
+        self.job().table.create()
+        create(self.place.warehouse)
 
     def target(self) -> list[Row]:
         """What the table holds."""
