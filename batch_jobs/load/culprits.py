@@ -101,7 +101,7 @@ class Loader:
 
     def _copied(self, batch: Batch, copied: Copied, seconds: float) -> None:
         rows = copied.rows or 0
-        self.proved, self._bad_in_a_row = True, 0
+        self.proved = True
         self.moved.files += len(batch.files)
         self.moved.rows += rows
         self.moved.bytes += batch.size
@@ -116,6 +116,7 @@ class Loader:
             }
         )
         self._clear_suspects()
+        self._bad_in_a_row = 0
 
     def _clear_suspects(self) -> None:
         while self._suspects:
@@ -176,8 +177,8 @@ class Loader:
         file, refusal = self._suspects[0]
         return TerminalError(
             f"load {self._name}: Redshift refused every file that was tried, {len(self._suspects)} from all over, the first "
-            f"{file.url}: {refusal}. Nothing was loaded and no file was set aside, for it may be the definition that is wrong: look "
-            f"at load.yaml, at the columns of {self._target} and at the rights of the COPY role"
+            f"{file.url}: {refusal}. Nothing was loaded and no file was set aside, for the definition may be wrong: look at "
+            f"load.yaml, at the columns of {self._target} and at the rights of the COPY role"
         )
 
     @property

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ class Box:
 
 
 @pytest.fixture
-def box(place: Place) -> Iterator[Callable[..., Box]]:
+def box(place: Place) -> Callable[..., Box]:
     """Makes boxes; the entries of `Load` that a test is about."""
 
     def make(**entries: Any) -> Box:
@@ -177,4 +177,4 @@ def box(place: Place) -> Iterator[Callable[..., Box]]:
         load = Load(name=name, bucket=bucket, prefix="in/", format="csv", target=target, table=table)
         return Box(place, replace(load, **entries))
 
-    yield make
+    return make
