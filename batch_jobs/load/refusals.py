@@ -72,7 +72,7 @@ def why(warehouse: Warehouse, failed: StatementFailed, batch: Batch, manifest_ur
                 column=str(row["column_name"] or "").strip() or None,
                 code=int(row["error_code"]),
             )
-    return Refusal(failed.reason)
+    return Refusal(failed.reason.removeprefix("ERROR: "))
 
 
 def _the_one(batch: Batch, name: str) -> str | None:
