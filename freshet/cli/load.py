@@ -221,8 +221,8 @@ def tell_result(definition: Load, result: dict[str, Any]) -> None:
         out.print(f"  {counted(result['arrived_meanwhile'], 'file')} arrived meanwhile: the next run loads them")
     if result["set_aside"]:
         out.print(
-            f"[red]{counted(len(result['set_aside']), 'file')} set aside[/red]: a mended file is loaded by itself, an unchanged one "
-            f"with freshet load {definition.name} --retry",
+            f"[red]{counted(len(result['set_aside']), 'file')} set aside[/red]: a mended file is loaded by itself, an unchanged "
+            f"one with freshet load {definition.name} --retry",
             soft_wrap=True,
         )
     for url in result["unsteady"]:
