@@ -13,6 +13,7 @@ from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
 from freshet.cli.plan import plan
+from freshet.cli.pull import pull_command
 from freshet.cli.query import query
 from freshet.cli.run import run
 from freshet.cli.sandbox import sandbox
@@ -39,6 +40,7 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(verify)
+app.command(name="pull")(pull_command)
 app.command()(deploy)
 app.command()(destroy)
 
