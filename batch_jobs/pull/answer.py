@@ -167,7 +167,7 @@ def _read(warehouse: Warehouse, table: Table, reading: Round, rows_max: int, row
                         return False
                     rows.add(table, row, size)
                     reading.after, read = place, read + 1
-            return read < limit and limit == rows_max
+            return read < limit
         except StatementFailed as failed:
             if not TOO_LARGE.search(failed.reason):
                 raise _refused(table, failed) from None
@@ -213,7 +213,8 @@ def _too_large(table: Table, size: int | None, row: Row) -> TerminalError:
         length = f"{'json_size' if kind == 'super' else 'octet_length'}({quoted(widest)})"
         where = (
             f" Most of it is in {widest} ({encoded_size(row[widest]):,} bytes); find it with: select {keys} "
-            f"from {quoted(table.to_pull.schema)}.{quoted(table.to_pull.table)} order by {length} desc limit 1."
+            f"from {quoted(table.to_pull.schema)}.{quoted(table.to_pull.table)} where {quoted(widest)} is not null "
+            f"order by {length} desc limit 1."
         )
     return TerminalError(
         f"a row of {table.place} (key: {', '.join(table.to_pull.keys)}) {told}, and an answer has at most "

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final
 
 from freshet.errors import InputError
 
 DAY_S: Final = 86400
-NUMBER_MIN: Final = -(2**63)  # of a BIGINT
+NUMBER_MIN: Final = Decimal(-(2**63))  # of a BIGINT
+EXACT: Final = Context(prec=100)  # more digits than any DECIMAL
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class CursorType:
     def set_back(self, value: str, overlap: int) -> str:
         """Give the value that lies an overlap before: seconds, for a date rounded up to days, or numbers."""
         if self.kind == "number":
-            return str(max(self._number(value) - overlap, NUMBER_MIN))
+            number = self._number(value)
+            back = EXACT.subtract(number, Decimal(overlap))
+            return f"{max(back, min(number, NUMBER_MIN)):f}"
         if self.kind == "date":
             return str(date.fromordinal(max(1, self._date(value).toordinal() - -(-overlap // DAY_S))))
         moment = self._moment(value)
