@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ _PLAIN: Final[dict[str, pa.DataType]] = {
     "timestamptz": pa.timestamp("us", "UTC"),
     "time": pa.time64("us"),
 }
-_FROM_TEXT: Final = ("date", "timestamp", "timestamptz", "time")
+_FROM_TEXT: Final = ("date", "timestamp", "timestamptz")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Format:
             return pa.array([None if value is None else _text(value) for value in values], pa.string())
         if kind in ("real", "double precision"):
             return pa.array([None if value is None else float(value) for value in values], _PLAIN[kind])
+        if kind == "time":
+            return pa.array([None if value is None else time.fromisoformat(value) for value in values], _PLAIN[kind])
         if kind in _FROM_TEXT or kind.startswith("decimal("):
             return pa.array(values, pa.string()).cast(arrow_type(kind))
         return pa.array(values, arrow_type(kind))

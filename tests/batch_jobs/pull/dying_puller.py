@@ -50,7 +50,8 @@ def arm(point: str) -> None:
 
         def cut(self: Format, table: Any, path: Path) -> None:
             write(self, table, path)
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            if left == 1:
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
             die()
 
         Format.write = cut  # type: ignore[method-assign]

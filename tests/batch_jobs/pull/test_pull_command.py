@@ -60,7 +60,8 @@ class Writer(threading.Thread):
                 [
                     f"insert into {self.orders} values ('new', {self.written}, 1, null, {late}, null)",
                     f"update {self.orders} set amount = amount + 1, at = {late} where id between {key} and {key + 20}",
-                    f"update {self.orders} set _freshet_deleted_at = sysdate, at = sysdate where id between {key + 5} and {key + 9}",
+                    f"update {self.orders} set _freshet_deleted_at = sysdate, at = sysdate "
+                    f"where id between {key + 5} and {key + 9}",
                     f"update {self.orders} set _freshet_deleted_at = null, at = {late} where id = {key + 7}",
                 ]
             )
@@ -136,8 +137,8 @@ def test_csv_keeps_every_value_apart(yard: Yard, tmp_path: Path) -> None:
 def test_every_type_is_kept_in_parquet(yard: Yard, tmp_path: Path) -> None:
     """What PostgreSQL says and what the file says are the same values of the same kinds."""
     yard.run(
-        "create table YARD.t (c int not null, k int not null, d decimal(38,18), b boolean, day date, at timestamp, zone timestamptz, "
-        "clock time, f double precision, r real, s super, si smallint, bi bigint)",
+        "create table YARD.t (c int not null, k int not null, d decimal(38,18), b boolean, day date, at timestamp, "
+        "zone timestamptz, clock time, f double precision, r real, s super, si smallint, bi bigint)",
         "insert into YARD.t values (1, 1, 12345678901234567890.000000000000000001, false, '2026-02-03', '2026-02-03 04:05:06.7', "
         "'2026-02-03 04:05:06.7+03', '01:02:03.000004', 1e300, 0.25, json_parse('[1]'), 3, 9223372036854775807)",
         "insert into YARD.t (c, k, f) values (2, 2, '-Infinity')",
@@ -176,7 +177,7 @@ def test_ctrl_c_ends_cleanly_and_the_next_pull_goes_on(yard: Yard, tmp_path: Pat
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
-    assert (130, True) == (process.returncode, "interrupted" in told)
+    assert (130, "") == (process.returncode, told.strip())
     assert ("pull", "stopped") == last_run(yard)[:2]
     assert 0 == yard.pull(yard.file(orders=TABLE), "--to", copy)
     assert table(yard) == by_key(copied(copy / "orders.parquet"))
