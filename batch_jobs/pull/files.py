@@ -115,7 +115,7 @@ def last_of_each_key(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     """Keep the last row of each key, unless it says that the row is gone."""
     places = table.select(keys).append_column(PLACE, pa.array(range(len(table)), pa.int64()))
     last = places.group_by(list(keys), use_threads=False).aggregate([(PLACE, "max")])[f"{PLACE}_max"]
-    kept = table.take(pc.sort_indices(last).take([]) if not len(last) else last.take(pc.sort_indices(last)))
+    kept = table.take(last.take(pc.sort_indices(last)))
     return kept.filter(pc.invert(kept[GONE])).drop_columns([GONE])
 
 

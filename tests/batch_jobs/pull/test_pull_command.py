@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.csv as arrow_csv
 import pytest
 
+from batch_jobs.pull.files import Format
 from freshet.cli.context import Place
 from freshet.redshift import runs
 from freshet.redshift.data_api import Warehouse
@@ -196,6 +197,23 @@ def test_a_pull_stands_in_the_ledger(yard: Yard, tmp_path: Path, capfd: pytest.C
     said = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert (1000, 0, 4, {"orders": 1000}) == (said["rows"], said["deleted"], said["answers"], said["tables"])
     assert ("pull", "done", 1000, said["bytes"]) == last_run(yard)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_an_empty_table_is_an_empty_file(yard: Yard, tmp_path: Path, form: str) -> None:
+    """With its columns; rows come with a later pull, and may all go again."""
+    yard.run(MADE)
+    file, copy = yard.file(orders=TABLE), tmp_path / "copy"
+    for rows, change in (
+        (0, "insert into YARD.orders values ('n', 1, 1, '', sysdate, null)"),
+        (1, "update YARD.orders set at = sysdate, _freshet_deleted_at = sysdate"),
+        (0, "update YARD.orders set at = sysdate"),
+    ):
+        assert 0 == yard.pull(file, "--to", copy, "--format", form)
+        columns = dict.fromkeys(("region", "id", "amount", "note", "at", "_freshet_deleted_at"), "")
+        found = Format(form).read(copy / f"orders.{form}", columns)
+        assert (rows, list(columns)) == (len(found), found.column_names)
+        yard.run(change)
 
 
 def change_columns(yard: Yard, copy: Path) -> None:
