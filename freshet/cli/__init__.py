@@ -14,6 +14,7 @@ from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
 from freshet.cli.load import load
 from freshet.cli.plan import plan
+from freshet.cli.pull import pull_command
 from freshet.cli.query import query
 from freshet.cli.run import run
 from freshet.cli.sandbox import sandbox
@@ -42,6 +43,7 @@ app.command()(status)
 app.command()(query)
 app.add_typer(sql, name="sql")
 app.command()(verify)
+app.command(name="pull")(pull_command)
 app.command()(load)
 app.command()(deploy)
 app.command()(destroy)
