@@ -21,6 +21,7 @@ from batch_jobs.export_dynamodb.arguments import Arguments, parse
 from batch_jobs.export_dynamodb.definition import SELECT_FILE, YAML_FILE, Definition, load_definition
 from batch_jobs.export_dynamodb.job import Export, Result, Settings, with_changes
 from batch_jobs.export_dynamodb.session import open_session, warm_up
+from batch_jobs.export_dynamodb.table import describe
 from freshet.errors import EnvironmentFault, FreshetError
 from freshet.logs import write_json_lines
 from freshet.redshift.data_api import Warehouse
@@ -60,6 +61,7 @@ def run(arguments: Arguments) -> Result:
     once = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32))
     s3, dynamodb = aws.client("s3", config=config), aws.client("dynamodb", config=config)
     definition = with_changes(read_definition(arguments.export_folder, s3), arguments.rate, arguments.parts)
+    describe(dynamodb, definition)  # before Spark is started for nothing
     warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
     spark = open_session(arguments.spark_master, arguments.work_folder)
     try:

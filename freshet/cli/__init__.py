@@ -12,6 +12,7 @@ from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
+from freshet.cli.export import export
 from freshet.cli.plan import plan
 from freshet.cli.query import query
 from freshet.cli.run import run
@@ -39,6 +40,7 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(verify)
+app.add_typer(export, name="export")
 app.command()(deploy)
 app.command()(destroy)
 
