@@ -1,6 +1,7 @@
 """`make bench`: every benchmark, one after the other."""
 
-from benchmarks.backlog import main
+from benchmarks import backlog, export
 
 if __name__ == "__main__":
-    main()
+    backlog.main()
+    export.main()

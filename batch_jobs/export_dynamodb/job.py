@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.sql import SparkSession
 
 from batch_jobs.export_dynamodb import files
@@ -289,10 +290,12 @@ class Export:
     def _clean_up(self) -> None:
         """Drop tables and delete files of this run and of killed ones; what cannot be now, the next run does."""
         try:
+            self.memory.renew()  # another run's files are not ours to delete
             self.memory.drop_left()
             files.delete_all(self.s3, f"s3://{self.settings.staging.bucket}/{self.settings.staging.export_prefix}")
-        except FreshetError as error:
-            log.warning("what the run staged is still there, and the next run removes it: %s", error)
+        except (FreshetError, BotoCoreError, ClientError) as error:
+            told = str(error) if isinstance(error, FreshetError) else type(error).__name__
+            log.warning("what the run staged is still there, and the next run removes it: %s", told)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

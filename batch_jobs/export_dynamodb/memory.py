@@ -10,6 +10,7 @@ it with the item's: whoever is killed between leaves keys that the next run writ
 Source: Redshift Developer Guide, "LOCK", "Serializable isolation", "SYSDATE function" (the start of the transaction).
 """
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from freshet.errors import TerminalError
 from freshet.redshift.control_tables import SCHEMA
 from freshet.redshift.data_api import StatementFailed, UnknownOutcome, Warehouse, pause
 from freshet.redshift.literals import quote
+
+log = logging.getLogger(__name__)
 
 FENCED_ATTEMPTS_MAX: Final = 8
 STATE: Final = (
@@ -157,6 +160,10 @@ class Memory:
                         f"export {self.tables.export}: another run ({head}) is alive and holds it; nothing was done. "
                         "Wait for its end, or stop it: then this one can begin at once, or, if it was killed, "
                         f"{self.hold_s:g} s later"
+                    )
+                if seen is None:
+                    log.info(
+                        "waiting %.0f s at most: another run is alive, or ended less than %g s ago", left_s, self.hold_s
                     )
                 seen = (head, until)
                 time.sleep(min(left_s, 1.0))

@@ -148,6 +148,8 @@ def tell(line: dict[str, Any]) -> None:
         out.print(render(line))
     elif line["level"] in {"error", "critical"}:
         err.print(f"[bold red]error[/bold red] {escape(line['event'])}", soft_wrap=True)
+    elif line["level"] == "info":
+        out.print(escape(line["event"]), soft_wrap=True)
     elif line["level"] == "warning":
         err.print(f"[yellow]warning[/yellow] {escape(line['event'])}", soft_wrap=True)
 
