@@ -158,7 +158,7 @@ def render(line: dict[str, Any]) -> Table:
     """Draw what a run did."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     there = "not counted" if line["items_there"] is None else f"{line['items_there']:,}"
-    skew = f"{line['rows_per_part_max']:,} in the fullest part, {line['rows_per_part_median']:,} in the median one"
+    skew = f"{line['rows_per_part_max']:,} in the fullest part, {line['rows_per_part_median']:,.0f} in the median one"
     rows = {
         "rows": f"{line['rows']:,}: {skew}",
         "keys": f"{line['keys']:,}",
