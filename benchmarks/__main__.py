@@ -1,7 +1,8 @@
-"""`make bench`: every benchmark, one after the other."""
+"""`make bench`: every benchmark, one after the other; `python -m benchmarks.NAME` for one, with its options."""
 
-from benchmarks import backlog, export
+from benchmarks import backlog, export, load
 
 if __name__ == "__main__":
     backlog.main()
+    load.main()
     export.main()

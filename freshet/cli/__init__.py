@@ -13,11 +13,13 @@ from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
 from freshet.cli.export import export
+from freshet.cli.load import load
 from freshet.cli.plan import plan
 from freshet.cli.query import query
 from freshet.cli.run import run
 from freshet.cli.sandbox import sandbox
 from freshet.cli.simulate import simulate
+from freshet.cli.sql import sql
 from freshet.cli.status import status
 from freshet.cli.verify import verify
 from freshet.errors import FreshetError
@@ -39,8 +41,10 @@ app.command()(plan)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.add_typer(sql, name="sql")
 app.command()(verify)
 app.add_typer(export, name="export")
+app.command()(load)
 app.command()(deploy)
 app.command()(destroy)
 

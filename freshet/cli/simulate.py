@@ -9,11 +9,11 @@ import typer
 from freshet.cli.context import ROOT, Place, out, running_place
 from freshet.errors import InputError
 
-KINDS = ("initial", "incremental", "upsert", "burst")
+KINDS = ("initial", "incremental", "upsert", "burst", "currents")
 
 
 def simulate(
-    context: typer.Context, kind: str = typer.Argument(None, help="initial, incremental, upsert or burst")
+    context: typer.Context, kind: str = typer.Argument(None, help="initial, incremental, upsert, burst or currents")
 ) -> int:
     """Run a simulator against the running sandbox; its own options follow.
 
@@ -36,8 +36,14 @@ def simulate(
 
 def start_simulator(place: Place, kind: str, options: list[str], **how: object) -> subprocess.Popen[str]:
     """Start a simulator as its own process; the password travels in its environment, not in its arguments."""
-    mysql = place.mysql
     command = [sys.executable, str(ROOT / "simulators" / f"{kind}.py")]
+    if kind == "currents":  # files in a bucket, no database
+        command += ["--bucket", place.endpoints["staging_bucket"]]
+        environment = {**os.environ, **place.environment}
+        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]  # `how` is what Popen takes
+            [*command, *options], env=environment, start_new_session=True, text=True, **how
+        )
+    mysql = place.mysql
     command += ["--host", mysql.host, "--port", str(mysql.port), "--user", mysql.username]
     command += ["--database", place.source_database, "--password_env", "FRESHET_MYSQL_PASSWORD"]
     if mysql.ssl_ca:

@@ -152,12 +152,14 @@ class Warehouse:
         self,
         statement: str,
         *,
+        token: str | None = None,
         stopping: Callable[[], bool] = lambda: False,
         told: Told = lambda _part: None,
     ) -> str:
         """Run one statement outside of a transaction block, as VACUUM or CREATE EXTERNAL TABLE ask for; else as `run`."""
         check_limits([statement])
-        answer = self._ask("execute_statement", **self._where, Sql=statement)
+        extra = {"ClientToken": token} if token else {}
+        answer = self._ask("execute_statement", **self._where, Sql=statement, **extra)
         self._wait(str(answer["Id"]), [statement], stopping, told)
         return str(answer["Id"])
 
@@ -198,6 +200,10 @@ class Warehouse:
             return self._result(f"{statement}:2")[1]
 
         return patiently(ask)
+
+    def rows_of(self, statement: str, number: int) -> list[Row]:
+        """Give the rows of one statement of a transaction that `run` gave the id of."""
+        return patiently(lambda: self._result(f"{statement}:{number}")[1])
 
     def _wait(
         self,
