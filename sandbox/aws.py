@@ -1,9 +1,9 @@
-"""The sandbox's AWS endpoint: Kinesis by our own server, S3 and Secrets Manager by moto, at one address.
+"""The sandbox's AWS endpoint: Kinesis by our own server, S3, Secrets Manager and DynamoDB by moto, at one address.
 
     python -m sandbox.aws --state DIR --port 0
 
 Makes the stream, the staging bucket and the secrets, then writes DIR/aws.json. The stream and its records are kept
-over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back.
+over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back; of DynamoDB nothing.
 
 Reads:  DIR/mysql.json, for the secret of the MySQL connection.
 Gives:  DIR/aws.json {"endpoint_url", "region", "pid"}.
@@ -27,6 +27,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
+from sandbox import dynamodb
 from sandbox.faults import Fault, Faults
 from sandbox.kinesis.api import Kinesis
 from sandbox.kinesis.errors import ExpiredIterator, KinesisError, ProvisionedThroughputExceeded, ResourceInUse
@@ -42,8 +43,8 @@ KINESIS_TARGET = "Kinesis_20131202."
 class Endpoint:
     """Who answers which call."""
 
-    def __init__(self, kinesis: Kinesis) -> None:
-        self.kinesis, self.faults = kinesis, Faults()
+    def __init__(self, kinesis: Kinesis, moto: dynamodb.Moto | None = None) -> None:
+        self.kinesis, self.moto, self.faults = kinesis, moto, Faults()
 
     def answer(self, call: Call) -> Answer | None:
         """Answer what is not moto's; None for what is."""
@@ -57,6 +58,10 @@ class Endpoint:
         if service + "." == KINESIS_TARGET:
             answer = self._kinesis(operation, call.body, fault)
             return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
+        if service + "." == dynamodb.TARGET and self.moto:
+            own = dynamodb.answer(self.moto, operation, call.body, fault)
+            if own is not None:
+                return own
         if fault and fault.fault == "throttle":
             return Answer(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
         return DONE_BUT_LOST if fault and fault.fault == "lose_response" else None
@@ -135,14 +140,15 @@ def main(arguments: list[str] | None = None) -> int:
     state.make()
 
     store = Store(state.kinesis)
-    endpoint = Endpoint(Kinesis(store, REGION))
+    moto = DomainDispatcherApplication(create_backend_app)
+    endpoint = Endpoint(Kinesis(store, REGION), moto)
     with contextlib.suppress(ResourceInUse):
         store.create(STREAM, f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}", options.shards)
     make_secret(TOKEN_SECRET, token_keys(state))
     make_secret(MYSQL_SECRET, mysql_secret(state))
     s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
 
-    server = Server(options.port, endpoint.answer, DomainDispatcherApplication(create_backend_app))
+    server = Server(options.port, endpoint.answer, moto)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

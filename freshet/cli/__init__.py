@@ -12,6 +12,7 @@ from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
+from freshet.cli.export import export
 from freshet.cli.load import load
 from freshet.cli.plan import plan
 from freshet.cli.pull import pull_command
@@ -44,6 +45,7 @@ app.command()(query)
 app.add_typer(sql, name="sql")
 app.command()(verify)
 app.command(name="pull")(pull_command)
+app.add_typer(export, name="export")
 app.command()(load)
 app.command()(deploy)
 app.command()(destroy)
