@@ -20,7 +20,7 @@ demo: setup
 	@$(WITH_JAVA) .venv/bin/freshet demo $(ARGS)
 
 test: check
-	@$(WITH_JAVA) .venv/bin/python -m pytest -m 'not slow' $(ARGS)
+	@$(WITH_JAVA) .venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
 
 check: setup
 	@.venv/bin/ruff check --quiet --output-format concise .

@@ -370,7 +370,7 @@ def test_status_shows_all_parts_in_one_table(person: Person, place: Place) -> No
     ):
         assert text in said, said
     told = json.loads(person.runs("status", "--aws", "--stack", "demo", "--json").splitlines()[-1])
-    assert {"stack", "capture", "stream", "job", "alarms", "pipelines"} == set(told)
+    assert {"stack", "capture", "stream", "job", "alarms", "pipelines", "runs"} == set(told)
     assert "ALARM" == told["alarms"][0]["state"]
 
 
