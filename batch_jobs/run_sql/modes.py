@@ -17,6 +17,7 @@ from batch_jobs.run_sql.statements import Statement, WrongFile
 STATEMENTS_MAX = 40
 STATEMENT_BYTES_MAX = 100_000
 TRANSACTION, EACH = "transaction", "statement by statement"
+MODES = {"transaction": TRANSACTION, "each": EACH}  # as the job's argument is written
 _CONTROL = {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"}
 _ALONE = (
     ("vacuum",),

@@ -44,7 +44,7 @@ _CLOSES_STRING = re.compile(r"''|\\.|(?P<end>')", re.DOTALL)
 _CLOSES_NAME = re.compile(r'""|(?P<end>")')
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOUCHES = re.compile(r"""[A-Za-z0-9_$'"\u0080-\U0010ffff]""")
-WORDS_SHOWN_MAX = 6
+WORDS_SHOWN_MAX = 7
 
 
 class WrongFile(InputError):
@@ -96,8 +96,10 @@ class Statement:
     def title(self) -> str:
         """Its first words, to tell it in a report: up to the first sign but a dot, and no value."""
         told = ""
-        for count, token in enumerate(token for token in self.tokens if token.kind not in BLANKS):
-            if (token.kind not in {"word", "name"} and token.text != ".") or count >= WORDS_SHOWN_MAX:
+        words = 0
+        for token in (token for token in self.tokens if token.kind not in BLANKS):
+            words += token.text != "."
+            if (token.kind not in {"word", "name"} and token.text != ".") or words > WORDS_SHOWN_MAX:
                 break
             told += token.text if token.text == "." or told.endswith(".") else f" {token.text}"
         return told.strip()[:60] or self.tokens[0].text[:1]

@@ -17,6 +17,7 @@ from freshet.cli.query import query
 from freshet.cli.run import run
 from freshet.cli.sandbox import sandbox
 from freshet.cli.simulate import simulate
+from freshet.cli.sql import sql
 from freshet.cli.status import status
 from freshet.cli.verify import verify
 from freshet.errors import FreshetError
@@ -38,6 +39,7 @@ app.command()(plan)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.add_typer(sql, name="sql")
 app.command()(verify)
 app.command()(deploy)
 app.command()(destroy)

@@ -1,4 +1,4 @@
-"""`freshet status`: what each pipeline has done, and how fresh its table is; on AWS, what every part of the stack does."""
+"""`freshet status`: how fresh each table is, and what ran; on AWS, what every part of the stack does."""
 
 import time
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from freshet.cli.context import (
 from freshet.deploy.state import read_state
 from freshet.errors import FreshetError, InputError
 from freshet.redshift.positions import utc
-from freshet.redshift.status import pipelines, shards, summary
+from freshet.redshift.status import pipelines, recent_runs, shards, summary
 
 
 def status(
@@ -35,7 +35,7 @@ def status(
     stack: str = STACK_OPTION,
     json_output: bool = JSON_OPTION,
 ) -> None:
-    """Show what each pipeline has done, and how fresh its table is.
+    """Show how fresh each table is, and the newest runs: streaming, loads, SQL files, exports.
 
     Example: freshet status --watch
     """
@@ -61,22 +61,27 @@ def read(place: Place | AwsPlace, pipeline: str | None) -> dict[str, Any]:
         InputError: There is no ledger of that pipeline.
     """
     if isinstance(place, Place):
-        return {"pipelines": collect(place, pipeline)}
+        return _ledgers(place, pipeline)
     try:
-        found: Any = collect(place, pipeline)
+        found: Any = _ledgers(place, pipeline)
     except InputError:
         raise
     except FreshetError as error:
-        found = {"problem": str(error)}
-    return {"stack": place.account.stack, **read_state(place.account, place.outputs), "pipelines": found}
+        found = {"pipelines": {"problem": str(error)}, "runs": []}
+    return {"stack": place.account.stack, **read_state(place.account, place.outputs), **found}
+
+
+def _ledgers(place: Place | AwsPlace, pipeline: str | None) -> dict[str, Any]:
+    found = collect(place, pipeline)
+    return {"pipelines": found, "runs": recent_runs(place.warehouse, [one["pipeline"] for one in found])}
 
 
 def draw(found: dict[str, Any]) -> RenderableType:
     """Draw what `read` found."""
     ledgers = found["pipelines"]
-    if "stack" not in found:
-        return render(ledgers)
-    return Group(render_parts(found), Text(ledgers["problem"], "yellow") if "problem" in ledgers else render(ledgers))
+    drawn: list[RenderableType] = [render_parts(found)] if "stack" in found else []
+    drawn.append(Text(ledgers["problem"], "yellow") if "problem" in ledgers else render(ledgers))
+    return Group(*drawn, *([render_runs(found["runs"])] if found["runs"] else []))
 
 
 def collect(place: Place | AwsPlace, pipeline: str | None) -> list[dict[str, Any]]:
@@ -117,6 +122,25 @@ def render(found: list[dict[str, Any]]) -> Table | str:
                 "", f"[dim]{shard['shard']}[/dim]", f"[dim]{shard['kind']} {(shard['sequence'] or '')[-12:]}[/dim]"
             )
     return table
+
+
+def render_runs(found: list[dict[str, Any]]) -> RenderableType:
+    """Draw the newest runs, a line each; below, why those that failed did."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    table.add_column("started (UTC)", no_wrap=True)
+    for name in ("seconds", "rows", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    colors = {"done": "green", "current": "green", "failed": "bold red", "lost": "bold red", "stopped": "yellow"}
+    reasons = []
+    for one in found:
+        numbers = [f"{one[name]:,}" if one[name] or name == "seconds" else "-" for name in ("seconds", "rows", "bytes")]
+        outcome = Text(one["outcome"], colors.get(one["outcome"], ""))
+        table.add_row(Text(f"{one['kind']} {one['name']}"), str(one["started_at"])[:19], *numbers, outcome)
+        if one["outcome"] == "failed":
+            reasons.append(Text(f"{str(one['started_at'])[11:19]} {one['message']}", "dim"))
+    return Group(table, *reasons)
 
 
 def render_parts(found: dict[str, Any]) -> Table:

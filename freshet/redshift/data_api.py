@@ -152,12 +152,14 @@ class Warehouse:
         self,
         statement: str,
         *,
+        token: str | None = None,
         stopping: Callable[[], bool] = lambda: False,
         told: Told = lambda _part: None,
     ) -> str:
         """Run one statement outside of a transaction block, as VACUUM or CREATE EXTERNAL TABLE ask for; else as `run`."""
         check_limits([statement])
-        answer = self._ask("execute_statement", **self._where, Sql=statement)
+        extra = {"ClientToken": token} if token else {}
+        answer = self._ask("execute_statement", **self._where, Sql=statement, **extra)
         self._wait(str(answer["Id"]), [statement], stopping, told)
         return str(answer["Id"])
 

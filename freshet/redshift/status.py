@@ -1,7 +1,8 @@
-"""What the ledgers say of every pipeline, for `freshet status` and the demo: counts and times only."""
+"""What the ledgers say of every pipeline and batch run, for `freshet status` and the demo: counts and times only."""
 
 from typing import Any
 
+from freshet.redshift import runs
 from freshet.redshift.control_tables import SCHEMA, ControlTables
 from freshet.redshift.data_api import Row, Warehouse
 
@@ -49,3 +50,30 @@ def shards(warehouse: Warehouse, pipeline: str) -> list[Row]:
     """Read where each shard stands."""
     tables = ControlTables(pipeline, "")
     return warehouse.query(f"select shard, kind, sequence, proved_at from {tables.positions} order by shard")
+
+
+def recent_runs(warehouse: Warehouse, known: list[str], limit: int = 10) -> list[Row]:
+    """Read the newest runs of the streaming job and of the batch jobs, newest first.
+
+    Args:
+        warehouse: Where.
+        known: The pipelines that have a ledger here.
+        limit: How many at most.
+
+    Returns:
+        kind (stream, load, sql, ...), name, started_at, seconds, rows, bytes, outcome, message. A run of the streaming job is
+        as long as its steps; the newest of a pipeline is `current` (its ledger does not know whether it still runs), the
+        others `ended`.
+    """
+    found = runs.recent(warehouse, limit)
+    for pipeline in known:
+        steps = warehouse.query(
+            "select run, min(committed_at) as started_at, datediff(second, min(committed_at), max(committed_at)) as seconds, "
+            f"sum(received) as rows, sum(bytes) as bytes from {ControlTables(pipeline, '').steps} "
+            f"group by run order by 2 desc limit {int(limit)}"
+        )
+        for place, step in enumerate(steps):
+            outcome = {"outcome": "ended" if place else "current", "message": ""}
+            numbers = {name: int(step[name] or 0) for name in ("seconds", "rows", "bytes")}
+            found.append({**step, **numbers, **outcome, "kind": "stream", "name": pipeline})
+    return sorted(found, key=lambda row: str(row["started_at"]), reverse=True)[:limit]

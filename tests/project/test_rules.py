@@ -133,7 +133,13 @@ SHELL = (
     "cloudformation/launchers/python_shell.py",
     "batch_jobs/run_sql/",
 )
-SHELL += ("batch_jobs/load/", "batch_jobs/__init__.py", "freshet/__init__.py", "freshet/errors.py")
+SHELL += (
+    "batch_jobs/load/",
+    "batch_jobs/__init__.py",
+    "batch_jobs/stopping.py",
+    "freshet/__init__.py",
+    "freshet/errors.py",
+)
 SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("data_api", "literals", "runs", "control_tables"))
 
 
