@@ -1,7 +1,8 @@
 """What moto's Step Functions lacks: it is told to interpret, waits for Glue runs, and stops those of a stopped execution.
 
 moto fails at the end of every `glue:startJobRun.sync`: it wakes the waiters for a task token, which it makes only for services
-that know one. And it leaves a run running that Step Functions would cancel when the execution is stopped.
+that know one. An execution that is stopped within a Map ends as FAILED, not ABORTED. And the Glue run, which Step Functions
+would cancel, is left running.
 
 Source: Step Functions developer guide, "Run a job (.sync)": "best-effort to cancel the task".
 """
@@ -18,6 +19,8 @@ from moto.core.config import default_user_config
 from moto.stepfunctions.exceptions import ExecutionDoesNotExist
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_glue
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from sandbox.names import ACCOUNT, REGION
@@ -30,7 +33,17 @@ def interpret(port: int) -> None:
     """Let moto really run state machines, with the services at a port of this machine."""
     os.environ["MOTO_PORT"] = str(port)
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    state_task_service_glue._SUPPORTED_INTEGRATION_PATTERNS.add(ResourceCondition.WaitForTaskToken)
+    patterns: set[Any] = state_task_service_glue._SUPPORTED_INTEGRATION_PATTERNS
+    patterns.add(ResourceCondition.WaitForTaskToken)
+    # What comes of a stop is no error.
+    environments: Any = Environment
+    set_error = environments.set_error
+
+    def keep_stopped(environment: Environment, error: Any) -> None:
+        if not isinstance(environment.program_state(), ProgramStopped):
+            set_error(environment, error)
+
+    environments.set_error = keep_stopped
     # It logs each state that fails with the whole parsed definition, several pages.
     logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
 
