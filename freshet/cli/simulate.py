@@ -9,11 +9,11 @@ import typer
 from freshet.cli.context import ROOT, Place, out, running_place
 from freshet.errors import InputError
 
-KINDS = ("initial", "incremental", "upsert", "burst")
+KINDS = ("initial", "incremental", "upsert", "burst", "reviews")
 
 
 def simulate(
-    context: typer.Context, kind: str = typer.Argument(None, help="initial, incremental, upsert or burst")
+    context: typer.Context, kind: str = typer.Argument(None, help="initial, incremental, upsert, burst or reviews")
 ) -> int:
     """Run a simulator against the running sandbox; its own options follow.
 
@@ -36,13 +36,17 @@ def simulate(
 
 def start_simulator(place: Place, kind: str, options: list[str], **how: object) -> subprocess.Popen[str]:
     """Start a simulator as its own process; the password travels in its environment, not in its arguments."""
-    mysql = place.mysql
     command = [sys.executable, str(ROOT / "simulators" / f"{kind}.py")]
-    command += ["--host", mysql.host, "--port", str(mysql.port), "--user", mysql.username]
-    command += ["--database", place.source_database, "--password_env", "FRESHET_MYSQL_PASSWORD"]
-    if mysql.ssl_ca:
-        command += ["--ssl_ca", mysql.ssl_ca]
-    environment = {**os.environ, "FRESHET_MYSQL_PASSWORD": mysql.password.get_secret_value()}
+    if kind == "reviews":  # files, not rows of MySQL: where the workflow of that name looks for them
+        command += ["--url", f"s3://{place.endpoints['staging_bucket']}/freshet/sandbox/data/reviews"]
+        environment = {**os.environ, **place.environment}
+    else:
+        mysql = place.mysql
+        command += ["--host", mysql.host, "--port", str(mysql.port), "--user", mysql.username]
+        command += ["--database", place.source_database, "--password_env", "FRESHET_MYSQL_PASSWORD"]
+        if mysql.ssl_ca:
+            command += ["--ssl_ca", mysql.ssl_ca]
+        environment = {**os.environ, "FRESHET_MYSQL_PASSWORD": mysql.password.get_secret_value()}
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]  # `how` is what Popen takes
         [*command, *options], env=environment, start_new_session=True, text=True, **how
     )

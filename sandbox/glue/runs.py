@@ -23,7 +23,7 @@ Fetch = Callable[[str], bytes]
 LIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
 GUARD = Path(__file__).with_name("guard.py")
 ERROR_MAX = 10_000
-GRACE_S = 5.0
+GRACE_S = 30.0
 
 
 class Run:
