@@ -18,11 +18,13 @@ class Deployed:
     """Where the files of a deployment lie, and what values may name.
 
     Attributes:
+        bucket: Where the files of the deployment lie.
         prefix: Key of the folder that holds workflows/ and loads/, without a slash at its end.
         data: s3:// URL of the data, without a slash at its end: {data}.
         role: ARN with which Redshift reads and writes there: {role}.
     """
 
+    bucket: str
     prefix: str
     data: str
     role: str
@@ -32,8 +34,8 @@ class Deployed:
         return f"{self.prefix}/workflows/{name}"
 
     def load(self, name: str) -> str:
-        """Key of a load's definition."""
-        return f"{self.prefix}/loads/{name}.json"
+        """s3:// URL of a load's definition."""
+        return f"s3://{self.bucket}/{self.prefix}/loads/{name}.json"
 
 
 def execution_input(

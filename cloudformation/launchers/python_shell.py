@@ -5,12 +5,13 @@ A private subnet has no way to a package index, so whatever a program imports is
     python_shell.py --bundle s3://BUCKET/KEY.zip --program initial [arguments of the program ...]
 
 Of a program that failed, Glue keeps as the run's error message what its exit said. So the last line that the program wrote to
-stderr is said again at the exit: it reaches whoever reads the run, without the log.
+stderr (to stdout, if it wrote none) is said again at the exit: it reaches whoever reads the run, without the log.
 """
 
 import argparse
 import importlib
 import io
+import json
 import sys
 import tempfile
 import zipfile
@@ -27,7 +28,7 @@ PROGRAMS = {
     "run_sql": "batch_jobs.run_sql.__main__",
     "load": "batch_jobs.load.__main__",
 }
-LINE_MAX = 4000
+LINE_MAX = 100_000
 
 
 class LastLine(io.TextIOBase):
@@ -47,6 +48,16 @@ class LastLine(io.TextIOBase):
         self.stream.flush()
 
 
+def cause(line: str) -> str:
+    """Give what a line tells of an error: of a JSON object its `error`."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    error = told.get("error") if isinstance(told, dict) else None
+    return str(error or line or "the program said nothing")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one program; give its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
@@ -62,8 +73,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    said = sys.stderr = LastLine(sys.stderr)
+    out, err = sys.stdout, sys.stderr = LastLine(sys.stdout), LastLine(sys.stderr)
     code = main()
-    sys.stderr = said.stream
+    sys.stdout, sys.stderr = out.stream, err.stream
     if code:  # Glue takes any SystemExit for a failure
-        sys.exit(f"{said.line or 'the program said nothing'} (exit code {code})")
+        sys.exit(f"{cause(err.line or out.line)} (exit code {code})")

@@ -4,8 +4,7 @@ Reads:  sql/workflows/ and sql/loads/ of the current folder; of a stack on AWS i
 Gives:  a Site: clients, the state machine, and how to read a deployed workflow.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +25,6 @@ from freshet.redshift.data_api import Warehouse
 WORKFLOWS: Final = Path("sql/workflows")
 LOADS: Final = Path("sql/loads")
 CLOUDFORMATION: Final = ROOT / "cloudformation"
-DEFINITION: Final = "workflow.asl.json"
 STACK: Final = "sandbox"
 
 
@@ -39,7 +37,6 @@ class Site:
     warehouse: Warehouse
     state_machine: str
     topic: str
-    bucket: str
     deployed: Deployed
 
     def read(self, name: str) -> Workflow:
@@ -52,7 +49,7 @@ class Site:
 
         def content(file: str) -> bytes | None:
             try:
-                return bytes(self.s3.get_object(Bucket=self.bucket, Key=f"{folder}/{file}")["Body"].read())
+                return bytes(self.s3.get_object(Bucket=self.deployed.bucket, Key=f"{folder}/{file}")["Body"].read())
             except ClientError as error:
                 if error_code(error) in {"NoSuchKey", "404"}:
                     return None
@@ -130,13 +127,20 @@ def sql_files(folders: Mapping[str, Path], loads: Mapping[str, bytes], work: Pat
     return found
 
 
-def tree_hash(files: Mapping[str, Path]) -> str:
-    """Hash places and contents: 16 hex digits."""
-    told = hashlib.sha256()
-    for place, path in sorted(files.items()):
-        told.update(f"{place}\0{path.stat().st_size}\0".encode())
-        told.update(path.read_bytes())
-    return told.hexdigest()[:16]
+def all_sql_files(work: Path) -> dict[str, Path]:
+    """Give the files of every workflow and load of the current folder; see `sql_files`.
+
+    Raises:
+        InputError: One of them is wrong.
+    """
+    for name in names():
+        read_local(WORKFLOWS / name)
+    return sql_files({name: WORKFLOWS / name for name in names()}, load_definitions(load_names()), work)
+
+
+def load_definitions(loads: Sequence[str]) -> dict[str, bytes]:
+    """Give the definitions of loads as the job reads them, by name."""
+    return dict.fromkeys(loads, b"")
 
 
 # ---- AWS
@@ -158,8 +162,8 @@ def aws_site(place: AwsPlace) -> Site:
         )
     return Site(
         place.account.client("stepfunctions"), place.account.client("s3"), place.warehouse,
-        outputs["WorkflowStateMachineArn"], outputs.get("WorkflowTopicArn", ""), outputs["StagingBucket"],
-        Deployed(outputs["SqlPrefix"], outputs["DataUrl"], outputs["FilesRoleArn"]),
+        outputs["WorkflowStateMachineArn"], outputs.get("WorkflowTopicArn", ""),
+        Deployed(outputs["StagingBucket"], outputs["SqlPrefix"], outputs["DataUrl"], outputs["FilesRoleArn"]),
     )  # fmt: skip
 
 
@@ -172,23 +176,18 @@ def sandbox_site(place: Place, folder: Path) -> Site:
     where = package.Place(bucket, STACK, region)
     s3, work = place.client("s3"), home() / "workflows"
     name = folder.resolve().name
-    files = sql_files({name: folder}, {}, work / "loads")
-    prefix = f"freshet/{STACK}/sql/{tree_hash(files)}"
+    wanted = [item.name for item in read_local(folder).stages["load"]]
+    prefix, files = package.sql_artifacts(sql_files({name: folder}, load_definitions(wanted), work / "loads"), STACK)
     script = where.code(CLOUDFORMATION / "launchers" / "python_shell.py")
     bundle = where.code(shell_bundle(ROOT, (), work / "shell.zip"))  # without wheels: these jobs need none
-    definition = where.code(CLOUDFORMATION / DEFINITION)
-    artifacts = [
-        script,
-        bundle,
-        definition,
-        *(package.Artifact(f"{prefix}/{key}", path) for key, path in files.items()),
-    ]
-    for artifact in artifacts:
+    definition = where.code(CLOUDFORMATION / package.STATE_MACHINE)
+    for artifact in (script, bundle, definition, *files):
         s3.put_object(Bucket=bucket, Key=artifact.key, Body=artifact.path.read_bytes())
     redshift, role = place.endpoints["redshift"], place.endpoints["copy_role_arn"]
     parameters = {
         "StackLabel": STACK, "KeyArn": "", "AlertEmail": "", "S3BucketName": bucket, "StagingPrefix": f"freshet/{STACK}/staging",
         "SqlPrefix": prefix, "DefinitionKey": definition.key, "DataBucketName": bucket, "DataPrefix": f"freshet/{STACK}/data",
+        "LoadPrefix": "currents",
         "WorkgroupName": redshift["workgroup"], "WorkgroupArn": "", "WarehouseDatabase": redshift["database"],
         "FilesRoleArn": role, "ConnectionName": "sandbox", "EncryptionName": "sandbox", "GlueItselfArn": "",
         "ShellScriptUrl": where.s3(script.key), "ShellBundleUrl": where.s3(bundle.key),
@@ -198,8 +197,8 @@ def sandbox_site(place: Place, folder: Path) -> Site:
     put_jobs(local, place.client("glue"))
     text = s3.get_object(Bucket=bucket, Key=definition.key)["Body"].read().decode("utf-8")
     machine = put_state_machine(local, "StateMachine", text, place.client("stepfunctions"))
-    deployed = Deployed(prefix, f"s3://{bucket}/{parameters['DataPrefix']}", role)
-    return Site(place.client("stepfunctions"), s3, place.warehouse, machine, local.arn("Topic"), bucket, deployed)
+    deployed = Deployed(bucket, prefix, f"s3://{bucket}/{parameters['DataPrefix']}", role)
+    return Site(place.client("stepfunctions"), s3, place.warehouse, machine, local.arn("Topic"), deployed)
 
 
 def count_items(workflow: Workflow) -> int:

@@ -9,7 +9,7 @@ from batch_jobs.workflow.execution import Deployed, execution_input
 from freshet.cli.workflow_place import WORKFLOWS, names, read_local
 from freshet.errors import DefinitionError, InputError
 
-DEPLOYED = Deployed("freshet/demo/sql/0123", "s3://data/in", "arn:aws:iam::1:role/files")
+DEPLOYED = Deployed("code", "freshet/demo/sql/0123", "s3://data/in", "arn:aws:iam::1:role/files")
 NOON = datetime(2026, 5, 2, 12, tzinfo=UTC)
 GOOD = """
 description: Two steps
@@ -33,7 +33,7 @@ def test_the_input_of_an_execution() -> None:
     found = execution_input(read(GOOD), {}, DEPLOYED, NOON)
     assert {
         "workflow": "sums",
-        "load": [{"name": "clicks", "load": "freshet/demo/sql/0123/loads/clicks.json"}],
+        "load": [{"name": "clicks", "load": "s3://code/freshet/demo/sql/0123/loads/clicks.json"}],
         "transform": [
             {"name": "a.sql", "file": "freshet/demo/sql/0123/workflows/sums/a.sql", "parameters": {"day": "2026-05-01"},
              "mode": "transaction"},

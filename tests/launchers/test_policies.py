@@ -55,7 +55,8 @@ class Deployed:
                 "PipelineName": river.name, "PipelineUrl": f"{base}/pipelines/0123456789abcdef/{river.name}",
                 "Readers": "analysts", "StreamingScriptUrl": f"{code}/script.py", "StreamingModules": f"{code}/freshet.whl",
                 "ShellScriptUrl": f"{code}/python_shell.py", "ShellBundleUrl": f"{code}/bundle.zip",
-                "CertificatesUrl": f"{code}/authorities.pem",
+                "CertificatesUrl": f"{code}/authorities.pem", "SqlPrefix": f"freshet/{self.stack}/sql/0123456789abcdef",
+                "WorkflowDefinitionKey": f"freshet/{self.stack}/code/0123456789abcdef/workflow.asl.json",
             },
             self.stack,
         )  # fmt: skip
