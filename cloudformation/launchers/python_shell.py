@@ -74,7 +74,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 if __name__ == "__main__":
     out, err = sys.stdout, sys.stderr = LastLine(sys.stdout), LastLine(sys.stderr)
-    code = main()
+    try:
+        code = main()
+    except SystemExit as ended:  # argparse
+        code = ended.code if isinstance(ended.code, int) else 1
     sys.stdout, sys.stderr = out.stream, err.stream
     if code:  # Glue takes any SystemExit for a failure
         sys.exit(f"{cause(err.line or out.line)} (exit code {code})")
