@@ -1,6 +1,7 @@
-"""`make bench`: every benchmark, one after the other."""
+"""`make bench`: every benchmark, one after the other; `python -m benchmarks.NAME` for one, with its options."""
 
-from benchmarks.backlog import main
+from benchmarks import backlog, load
 
 if __name__ == "__main__":
-    main()
+    backlog.main()
+    load.main()

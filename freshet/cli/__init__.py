@@ -12,6 +12,7 @@ from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
+from freshet.cli.load import load
 from freshet.cli.plan import plan
 from freshet.cli.query import query
 from freshet.cli.run import run
@@ -43,6 +44,7 @@ app.command()(query)
 app.add_typer(sql, name="sql")
 app.add_typer(workflow, name="workflow")
 app.command()(verify)
+app.command()(load)
 app.command()(deploy)
 app.command()(destroy)
 

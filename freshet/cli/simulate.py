@@ -9,11 +9,12 @@ import typer
 from freshet.cli.context import ROOT, Place, out, running_place
 from freshet.errors import InputError
 
-KINDS = ("initial", "incremental", "upsert", "burst", "reviews")
+KINDS = ("initial", "incremental", "upsert", "burst", "currents", "reviews")
 
 
 def simulate(
-    context: typer.Context, kind: str = typer.Argument(None, help="initial, incremental, upsert, burst or reviews")
+    context: typer.Context,
+    kind: str = typer.Argument(None, help="initial, incremental, upsert, burst, currents or reviews"),
 ) -> int:
     """Run a simulator against the running sandbox; its own options follow.
 
@@ -37,8 +38,10 @@ def simulate(
 def start_simulator(place: Place, kind: str, options: list[str], **how: object) -> subprocess.Popen[str]:
     """Start a simulator as its own process; the password travels in its environment, not in its arguments."""
     command = [sys.executable, str(ROOT / "simulators" / f"{kind}.py")]
-    if kind == "reviews":  # files, not rows of MySQL: where the workflow of that name looks for them
-        command += ["--url", f"s3://{place.endpoints['staging_bucket']}/freshet/sandbox/data/reviews"]
+    if kind in {"currents", "reviews"}:  # files in a bucket, no database
+        bucket = place.endpoints["staging_bucket"]
+        data = f"s3://{bucket}/freshet/sandbox/data/reviews"  # where the workflow of that name looks for them
+        command += ["--bucket", bucket] if kind == "currents" else ["--url", data]
         environment = {**os.environ, **place.environment}
     else:
         mysql = place.mysql

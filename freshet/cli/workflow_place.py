@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from batch_jobs.load.definition import LOADS
 from batch_jobs.workflow.definition import STAGES, YAML_FILE, Read, Workflow, read_workflow
 from batch_jobs.workflow.execution import Deployed
 from freshet.cli.context import ROOT, AwsPlace, Place, home
@@ -23,7 +24,6 @@ from freshet.errors import EnvironmentFault, InputError
 from freshet.redshift.data_api import Warehouse
 
 WORKFLOWS: Final = Path("sql/workflows")
-LOADS: Final = Path("sql/loads")
 CLOUDFORMATION: Final = ROOT / "cloudformation"
 STACK: Final = "sandbox"
 

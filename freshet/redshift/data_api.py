@@ -201,6 +201,10 @@ class Warehouse:
 
         return patiently(ask)
 
+    def rows_of(self, statement: str, number: int) -> list[Row]:
+        """Give the rows of one statement of a transaction that `run` gave the id of."""
+        return patiently(lambda: self._result(f"{statement}:{number}")[1])
+
     def _wait(
         self,
         statement: str,
