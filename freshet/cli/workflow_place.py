@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from batch_jobs.load.definition import LOADS
+from batch_jobs.load.definition import LOADS, read_definition
 from batch_jobs.workflow.definition import STAGES, YAML_FILE, Read, Workflow, read_workflow
 from batch_jobs.workflow.execution import Deployed
 from freshet.cli.context import ROOT, AwsPlace, Place, home
@@ -140,7 +140,7 @@ def all_sql_files(work: Path) -> dict[str, Path]:
 
 def load_definitions(loads: Sequence[str]) -> dict[str, bytes]:
     """Give the definitions of loads as the job reads them, by name."""
-    return dict.fromkeys(loads, b"")
+    return {name: read_definition(LOADS / name).to_json().encode() for name in loads}
 
 
 # ---- AWS

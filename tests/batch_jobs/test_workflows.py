@@ -282,6 +282,55 @@ def test_no_files_lose_no_table(analyst: Analyst) -> None:
     assert ("reviews", "Transform", "reviews.sql") == (message["workflow"], message["state"], message["item"])
 
 
+# ---- all three states
+
+
+def test_load_transform_unload(analyst: Analyst) -> None:
+    """Files are loaded once, summed up and unloaded; the second run finds nothing new to load, and gives the same."""
+    prefix = "currents/news_feed_impression/"
+    earlier = analyst.place.client("s3").list_objects_v2(Bucket=analyst.bucket, Prefix=prefix).get("Contents", [])
+    for one in earlier:
+        analyst.place.client("s3").delete_object(Bucket=analyst.bucket, Key=one["Key"])
+    assert 0 == run_command(["simulate", "currents", "--files", "6", "--rows", "500", "--seed", "5"])
+    flow = analyst.writes(
+        """
+parameters: {to: "{data}/impressions/"}
+load: [{load: news_feed_impression}]
+transform: [{file: a.sql}]
+unload: [{file: b.sql}]
+""",
+        a="create table if not exists SCHEMA.sums (platform varchar(20), n bigint); delete from SCHEMA.sums; "
+        "insert into SCHEMA.sums select platform, count(*) from public.news_feed_impression group by 1;",
+        b="unload ('select * from SCHEMA.sums') to :to iam_role :role format parquet cleanpath;",
+    )
+    first, second = analyst.runs(flow), analyst.runs(flow)
+    assert [("load", 3000), ("load", 0)] == [
+        (told["items"][0]["state"], told["items"][0]["rows"]) for told in (first, second)
+    ]
+    unloaded = {row["platform"]: row["n"] for row in analyst.parquet("impressions")}
+    inside = analyst.query("select platform, count(*) as n from public.news_feed_impression group by 1")
+    assert {row["platform"]: row["n"] for row in inside} == unloaded
+    assert 3000 <= sum(unloaded.values())
+
+
+def test_a_load_that_fails_is_told(analyst: Analyst) -> None:
+    """The cause is the load's own, and nothing after it ran."""
+    key = f"currents/news_feed_impression/bad-{uuid.uuid4().hex}.avro"
+    analyst.place.client("s3").put_object(Bucket=analyst.bucket, Key=key, Body=b"this is no Avro")
+    flow = analyst.writes(
+        "load: [{load: news_feed_impression}]\ntransform: [{file: a.sql}]", a="insert into SCHEMA.t values (1)"
+    )
+    try:
+        told = analyst.runs(flow, code=1)
+    finally:
+        analyst.place.client("s3").delete_object(Bucket=analyst.bucket, Key=key)
+    assert "Freshet.LoadFailed" == told["error"]
+    assert "set aside" in told["cause"]
+    (message,) = analyst.hears()
+    assert ("Load", "news_feed_impression") == (message["state"], message["item"])
+    assert [] == analyst.query("select n from SCHEMA.t")
+
+
 # ---- what goes wrong
 
 
