@@ -27,7 +27,8 @@ from tests.river import River
 REGION, ACCOUNT = "us-east-1", "123456789012"
 SCRIPT = ROOT / "cloudformation/launchers/streaming_cdc_kinesis2redshift.py"
 JOBS = {"StreamingJob": "StreamingRole", "BootstrapJob": "BootstrapRole", "InitialJob": "SimulatorRole",
-        "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole", "RunSqlJob": "RunSqlRole", "LoadJob": "LoadRole"}  # fmt: skip
+        "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole", "RunSqlJob": "RunSqlRole",
+        "LoadJob": "LoadRole"}  # fmt: skip
 TEMPLATES = {role: "workflows" if role in {"RunSqlRole", "LoadRole"} else "jobs" for role in JOBS.values()}
 SIZES = {
     "InitialJob": ["--events", "2", "--tickets_per_event", "10", "--customers", "5"],
