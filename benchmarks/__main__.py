@@ -1,7 +1,7 @@
 """`make bench`: every benchmark, one after the other; `python -m benchmarks.NAME` for one, with its options."""
 
-from benchmarks import backlog, load
+from benchmarks import backlog, export, load, pull, unload
 
 if __name__ == "__main__":
-    backlog.main()
-    load.main()
+    for benchmark in (backlog, load, unload, pull, export):
+        benchmark.main()

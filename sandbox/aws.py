@@ -1,9 +1,9 @@
-"""The sandbox's AWS endpoint: Kinesis and Glue by our own servers, S3, Step Functions and the rest by moto, at one address.
+"""The sandbox's AWS endpoint: Kinesis and Glue by our own servers, S3, DynamoDB, Step Functions and others by moto.
 
     python -m sandbox.aws --state DIR --port 0
 
 Makes the stream, the staging bucket and the secrets, then writes DIR/aws.json. The stream and its records are kept
-over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back.
+over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back; of DynamoDB nothing.
 
 Reads:  DIR/mysql.json, for the secret of the MySQL connection; DIR/redshift.json, when a Glue job starts.
 Gives:  DIR/aws.json {"endpoint_url", "region", "pid"}.
@@ -28,7 +28,7 @@ from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from sandbox import state_machines
+from sandbox import dynamodb, state_machines
 from sandbox.faults import Fault, Faults
 from sandbox.glue.api import Glue
 from sandbox.glue.errors import GlueError
@@ -46,8 +46,8 @@ KINESIS_TARGET, GLUE_TARGET = "Kinesis_20131202.", "AWSGlue."
 class Endpoint:
     """Who answers which call."""
 
-    def __init__(self, kinesis: Kinesis, glue: Glue) -> None:
-        self.kinesis, self.glue, self.faults = kinesis, glue, Faults()
+    def __init__(self, kinesis: Kinesis, glue: Glue | None = None, moto: dynamodb.Moto | None = None) -> None:
+        self.kinesis, self.glue, self.moto, self.faults = kinesis, glue, moto, Faults()
 
     def answer(self, call: Call) -> Answer | None:
         """Answer what is not moto's; None for what is."""
@@ -61,11 +61,15 @@ class Endpoint:
         if service + "." == KINESIS_TARGET:
             answer = self._kinesis(operation, call.body, fault)
             return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
-        if service + "." == GLUE_TARGET:
-            answer = self._glue(operation, call.body, fault)
+        if self.glue and service + "." == GLUE_TARGET:
+            answer = self._glue(self.glue, operation, call.body, fault)
             return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
-        if call.target == state_machines.STOP_OPERATION:
+        if self.glue and call.target == state_machines.STOP_OPERATION:
             state_machines.stop_runs_later(call.body, self.glue.stop)
+        if service + "." == dynamodb.TARGET and self.moto:
+            own = dynamodb.answer(self.moto, operation, call.body, fault)
+            if own is not None:
+                return own
         if fault and fault.fault == "throttle":
             return Answer(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
         return DONE_BUT_LOST if fault and fault.fault == "lose_response" else None
@@ -82,11 +86,12 @@ class Endpoint:
         except KinesisError as error:
             return json_error(error.http_status, error.name, str(error))
 
-    def _glue(self, operation: str, body: bytes, fault: Fault | None) -> Answer:
+    @staticmethod
+    def _glue(glue: Glue, operation: str, body: bytes, fault: Fault | None) -> Answer:
         if fault and fault.fault == "throttle":
             return json_error(400, "ThrottlingException", "Rate exceeded (by the sandbox's fault control)")
         try:
-            return Answer(200, self.glue.answer(operation, body))
+            return Answer(200, glue.answer(operation, body))
         except GlueError as error:
             return json_error(error.http_status, error.name, str(error))
 
@@ -187,14 +192,15 @@ def main(arguments: list[str] | None = None) -> int:
     jobs = state.logs / "glue"
     jobs.mkdir(exist_ok=True)
     glue = Glue(fetch, lambda: job_environment(state), jobs)
-    endpoint = Endpoint(Kinesis(store, REGION), glue)
+    moto = DomainDispatcherApplication(create_backend_app)
+    endpoint = Endpoint(Kinesis(store, REGION), glue, moto)
     with contextlib.suppress(ResourceInUse):
         store.create(STREAM, f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}", options.shards)
     make_secret(TOKEN_SECRET, token_keys(state))
     make_secret(MYSQL_SECRET, mysql_secret(state))
     s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
 
-    server = Server(options.port, endpoint.answer, DomainDispatcherApplication(create_backend_app))
+    server = Server(options.port, endpoint.answer, moto)
 
     state_machines.interpret(server.port)
 

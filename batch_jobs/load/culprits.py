@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from batch_jobs.load.commit import Committer, Copied, Taken
 from batch_jobs.load.listing import File, look
-from batch_jobs.load.refusals import is_of_the_load
+from batch_jobs.load.refusals import is_of_the_load, passes_by_itself
 from batch_jobs.load.transaction import Batch, Refusal
-from freshet.errors import TerminalError
+from freshet.errors import TerminalError, TransientError
 
 PROBES: Final = 8
 BAD_IN_A_ROW_MAX: Final = 100
@@ -65,6 +65,7 @@ class Loader:
     _suspects: list[tuple[File, Refusal]] = field(default_factory=list)
     _bad_in_a_row: int = 0
     _looked_again: set[str] = field(default_factory=set)
+    _tried_again: set[File] = field(default_factory=set)
 
     def load(self, files: Sequence[File]) -> None:
         """Load files; what cannot be loaded is set aside, and the others go on.
@@ -129,9 +130,17 @@ class Loader:
                 f"load {self._name}: Redshift refuses the load itself, not a file: {refusal}. Files loaded before stay "
                 f"loaded, and none was set aside; look at load.yaml, at {self._target} and at the rights of the COPY role"
             )
+        if passes_by_itself(refusal):
+            raise TransientError(
+                f"load {self._name}: Redshift could not copy just now: {refusal}. Files loaded before stay loaded, and none "
+                "was set aside: run it again"
+            )
         culprit = next((file for file in part if file.url == refusal.file), None) if refusal.code is not None else None
         if len(part) == 1:
             culprit = part[0]
+            if refusal.code is None and culprit not in self._tried_again:
+                self._tried_again.add(culprit)  # unless it fails twice, it was the moment and not the file
+                return [part]
         others = [file for file in part if file is not culprit]
         tried_next = halves(others) if self.proved else probing(others)
         return tried_next if culprit is None else [*tried_next, *self._blame(culprit, refusal)]

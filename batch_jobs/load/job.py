@@ -201,12 +201,12 @@ class Job:
             "arrived_meanwhile": after.count(NEW, MENDED),
             "set_aside": [{"file": url, **told(refusal)} for url, refusal in moved.set_aside],
         }
-        run.note = f"{named['changed_files']} files changed after they were loaded" if named["changed_files"] else ""
+        run.note = f"changed since they were loaded: {named['changed_files']} files" if named["changed_files"] else ""
         if refused:
             url, refusal = moved.set_aside[0]
             more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
             raise FilesRefused(
-                f"load {self.load.name}: {moved.files} files are loaded, {len(refused)} were set aside: {url}: {refusal}{more}. "
+                f"load {self.load.name}: {moved.files} files are loaded, {len(refused)} set aside: {url}: {refusal}{more}. "
                 f"They stand in {self.table.files}; once they are mended they are loaded by themselves, unchanged with --retry",
                 summary,
             )

@@ -24,15 +24,25 @@ from freshet.redshift.literals import quote
 OF_THE_LOAD: Final = re.compile(
     r"(?i)nonexistent table|relation .*does not exist|column .*does not exist|permission denied|not authorized to assume"
     r"|not authorized to get credentials|syntax error|is not supported|conflicting or redundant options|must be owner"
-    r"|the sandbox('s \w+)? does not know|disk full|spectrum is not enabled|cannot copy into"
+    r"|the sandbox('s \w+)? does not know|spectrum is not enabled|cannot copy into"
 )
 NAMED_BYTES_MAX: Final = 256  # file_name is a CHAR(256)
 LOOKS: Final = 5
+# What passes by itself, and says nothing about a file.
+PASSING: Final = re.compile(
+    r"(?i)cancel|\babort|timed? ?out|connection|out of memory|insufficient (memory|resources)|disk full|restart"
+    r"|SlowDown|Status 50\d"
+)
 
 
 def is_of_the_load(refusal: Refusal) -> bool:
     """Tell whether the load as a whole is refused, so that no other file would pass."""
     return refusal.code is None and bool(OF_THE_LOAD.search(refusal.reason))
+
+
+def passes_by_itself(refusal: Refusal) -> bool:
+    """Tell whether it was the warehouse's or S3's bad moment, so that no file is to blame."""
+    return refusal.code is None and bool(PASSING.search(refusal.reason))
 
 
 def why(warehouse: Warehouse, failed: StatementFailed, batch: Batch, manifest_url: str) -> Refusal:
@@ -62,7 +72,7 @@ def why(warehouse: Warehouse, failed: StatementFailed, batch: Batch, manifest_ur
                 column=str(row["column_name"] or "").strip() or None,
                 code=int(row["error_code"]),
             )
-    return Refusal(failed.reason)
+    return Refusal(failed.reason.removeprefix("ERROR: "))
 
 
 def _the_one(batch: Batch, name: str) -> str | None:

@@ -63,13 +63,13 @@ class Staging:
             EnvironmentFault: S3 refuses, or does not answer.
         """
         lines = [
-            json.dumps({"file_hex": file.hex, "file": file.url, "size": file.size, "etag": file.etag})
+            _json({"file_hex": file.hex, "file": file.url, "size": file.size, "etag": file.etag})
             for file in batch.files
         ]
         entries = [{"url": file.url, "mandatory": True, "meta": {"content_length": file.size}} for file in batch.files]
         listed, manifest = self._keys(load, batch)
         self._put(listed, "\n".join(lines))
-        self._put(manifest, json.dumps({"entries": entries}))
+        self._put(manifest, _json({"entries": entries}))
         return f"s3://{self.bucket}/{listed}", f"s3://{self.bucket}/{manifest}"
 
     def _put(self, key: str, text: str) -> None:
@@ -85,3 +85,7 @@ class Staging:
                 self.s3.delete_object(Bucket=self.bucket, Key=key)
         except (ClientError, BotoCoreError) as error:
             log.warning("the list of batch %s was not deleted (%s)", batch.id, type(error).__name__)
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False)  # names as they are: no reader need know pairs of escapes

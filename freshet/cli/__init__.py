@@ -12,8 +12,10 @@ from freshet.cli.context import err, last_line
 from freshet.cli.demo import demo
 from freshet.cli.deploy import deploy
 from freshet.cli.destroy import destroy
+from freshet.cli.export import export
 from freshet.cli.load import load
 from freshet.cli.plan import plan
+from freshet.cli.pull import pull_command
 from freshet.cli.query import query
 from freshet.cli.run import run
 from freshet.cli.sandbox import sandbox
@@ -44,6 +46,8 @@ app.command()(query)
 app.add_typer(sql, name="sql")
 app.add_typer(workflow, name="workflow")
 app.command()(verify)
+app.command(name="pull")(pull_command)
+app.add_typer(export, name="export")
 app.command()(load)
 app.command()(deploy)
 app.command()(destroy)

@@ -153,7 +153,7 @@ class Screen:
             return
         if event["event"] == "compared":
             out.print(
-                f"{self.definition.url}: [bold]{event['files']:,}[/bold] files to load ({size(event['bytes'])}), "
+                f"{self.definition.url}: [bold]{counted(event['files'], 'file')}[/bold] to load ({size(event['bytes'])}), "
                 f"{event['known']:,} loaded already",
                 soft_wrap=True,
             )
@@ -161,7 +161,9 @@ class Screen:
         elif event["event"] == "batch" and self._task is not None:
             self._bar.advance(self._task, event["files"])
             if not err.is_terminal:
-                out.print(f"  {event['files']:,} files, {event['rows']:,} rows in {event['seconds']:.1f} s")
+                out.print(
+                    f"  {counted(event['files'], 'file')}, {counted(event['rows'], 'row')} in {event['seconds']:.1f} s"
+                )
         elif event["event"] == "set_aside":
             if self._task is not None:
                 self._bar.advance(self._task)
@@ -173,6 +175,11 @@ def words(refused: dict[str, Any]) -> str:
     place = [f"{name} {refused[name]}" for name in ("line", "column") if refused[name]]
     code = f" (code {refused['code']})" if refused["code"] else ""
     return f"{', '.join(place)}{': ' if place else ''}{refused['reason']}{code}"
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:
@@ -187,7 +194,7 @@ def size(count: float) -> str:
 def tell_plan(definition: Load, result: dict[str, Any]) -> None:
     """Say what a run would do."""
     out.print(
-        f"{definition.url}: would load [bold]{result['files']:,}[/bold] files ({size(result['bytes'])}) into "
+        f"{definition.url}: would load [bold]{counted(result['files'], 'file')}[/bold] ({size(result['bytes'])}) into "
         f"{definition.target}; {result['known']:,} are loaded already",
         soft_wrap=True,
     )
@@ -198,22 +205,24 @@ def tell_plan(definition: Load, result: dict[str, Any]) -> None:
 def tell_result(definition: Load, result: dict[str, Any]) -> None:
     """Say what was done, and what somebody must look at."""
     color = "yellow" if result["set_aside"] else "green"
-    transactions = "1 transaction" if result["batches"] == 1 else f"{result['batches']:,} transactions"
-    out.print(
-        f"[{color}]loaded[/{color}] {result['files']:,} files, {result['rows']:,} rows, {size(result['bytes'])} into "
-        f"{definition.target} in {transactions}",
-        soft_wrap=True,
-    )
+    if result["batches"] or result["set_aside"]:
+        out.print(
+            f"[{color}]loaded[/{color}] {counted(result['files'], 'file')}, {counted(result['rows'], 'row')}, "
+            f"{size(result['bytes'])} into {definition.target} in {counted(result['batches'], 'transaction')}",
+            soft_wrap=True,
+        )
+    else:
+        out.print(f"[{color}]nothing to load[/{color}]: {definition.target} is as it was")
     if result["loaded_by_others"]:
-        out.print(f"  {result['loaded_by_others']:,} files were loaded by another run meanwhile")
+        out.print(f"  {counted(result['loaded_by_others'], 'file')} loaded by another run meanwhile")
     if result["vanished"]:
-        out.print(f"  {result['vanished']:,} files were deleted before they could be loaded")
+        out.print(f"  {counted(result['vanished'], 'file')} deleted before they could be loaded")
     if result["arrived_meanwhile"]:
-        out.print(f"  {result['arrived_meanwhile']:,} files arrived meanwhile: the next run loads them")
+        out.print(f"  {counted(result['arrived_meanwhile'], 'file')} arrived meanwhile: the next run loads them")
     if result["set_aside"]:
         out.print(
-            f"[red]{len(result['set_aside']):,} files were set aside[/red]: a mended file is loaded by itself, an unchanged one "
-            f"with freshet load {definition.name} --retry",
+            f"[red]{counted(len(result['set_aside']), 'file')} set aside[/red]: a mended file is loaded by itself, an unchanged "
+            f"one with freshet load {definition.name} --retry",
             soft_wrap=True,
         )
     for url in result["unsteady"]:
@@ -224,7 +233,7 @@ def tell_result(definition: Load, result: dict[str, Any]) -> None:
 def _warnings(definition: Load, result: dict[str, Any]) -> None:
     if result["set_aside_before_files"]:
         out.print(
-            f"[yellow]{result['set_aside_before_files']:,} files are set aside since earlier runs[/yellow]: mend them, or "
+            f"[yellow]{counted(result['set_aside_before_files'], 'file')} set aside in earlier runs[/yellow]: mend them, or "
             f"freshet load {definition.name} --retry",
             soft_wrap=True,
         )
@@ -236,8 +245,8 @@ def _warnings(definition: Load, result: dict[str, Any]) -> None:
             else "their rows cannot be told from others (replace: COLUMN in load.yaml): correct them by hand"
         )
         out.print(
-            f"[yellow]{result['changed_files']:,} files changed after they were loaded[/yellow], and their old rows stand in "
-            f"{definition.target}: {way}",
+            f"[yellow]{counted(result['changed_files'], 'file')} changed since loaded[/yellow], the "
+            f"old rows stand in {definition.target}: {way}",
             soft_wrap=True,
         )
         _names(result["changed"], result["changed_files"])

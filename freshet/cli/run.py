@@ -147,12 +147,13 @@ def start_job(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_stop_with_parent,  # noqa: PLW1509 - one prctl call, nothing that could deadlock
+        preexec_fn=stop_with_parent,  # noqa: PLW1509 - one prctl call, nothing that could deadlock
     )
     return JobProcess(process, logs / f"{name}.log", on_line)
 
 
-def _stop_with_parent() -> None:
+def stop_with_parent() -> None:
+    """Let the kernel end this process, gently, once its parent is gone; for `preexec_fn`."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(LOST_PARENT, signal.SIGTERM)
 

@@ -192,6 +192,28 @@ class Warehouse:
 
         return patiently(ask)
 
+    def pages(self, sql: str, parameters: dict[str, str] | None = None) -> Iterator[list[list[Any]]]:
+        """Run one SELECT and give its rows page by page, as the Data API cuts them; what is not asked for is not fetched.
+
+        Args:
+            sql: One statement.
+            parameters: Values of its `:name` placeholders.
+
+        Yields:
+            Rows as lists of values, in the order of the columns; no page when there are no rows.
+        """
+        check_limits([sql])
+        extra = {"Parameters": [{"name": k, "value": v} for k, v in parameters.items()]} if parameters else {}
+
+        def ask() -> str:
+            answer = self._ask("execute_statement", **self._where, Sql=sql, **extra)
+            self._wait(str(answer["Id"]), [sql])
+            return str(answer["Id"])
+
+        for page in self._pages(patiently(ask)):
+            if page["Records"]:
+                yield [list(map(_value, record)) for record in page["Records"]]
+
     def locked_query(self, lock: str, sql: str) -> list[Row]:
         """Run one SELECT after waiting for every transaction that holds a lock on a table."""
 

@@ -117,6 +117,11 @@ create or replace function checksum(value smallint) returns integer language sql
 create or replace function checksum(value numeric) returns integer language sql immutable strict
     return hash_numeric_extended(value, 0)::bit(32)::integer;
 
+-- SUPER is PostgreSQL's json, which keeps a text as it is; it has JSON_SERIALIZE itself.
+create or replace function json_parse(value text) returns json language sql immutable strict return value::json;
+create or replace function json_size(value json) returns integer language sql immutable strict
+    return octet_length(value::text);
+
 create or replace function strtol(value text, base integer) returns bigint language plpgsql immutable strict as $$
 declare
     digits text := lower(ltrim(value));
@@ -240,7 +245,7 @@ select current_database()::varchar(128) as table_catalog,
        a.attnum::integer as ordinal_position,
        pg_get_expr(d.adbin, d.adrelid)::varchar(4000) as column_default,
        case when a.attnotnull then 'NO' else 'YES' end::varchar(3) as is_nullable,
-       format_type(a.atttypid, null)::varchar(128) as data_type,
+       case when a.atttypid = 114 then 'super' else format_type(a.atttypid, null) end::varchar(128) as data_type,
        case when a.atttypid in (1042, 1043) and a.atttypmod > 0 then a.atttypmod - 4 end::integer
            as character_maximum_length,
        case a.atttypid when 21 then 16 when 23 then 32 when 20 then 64 when 700 then 24 when 701 then 53

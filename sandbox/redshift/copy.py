@@ -48,6 +48,9 @@ class _Copy:
     options: Options
 
 
+_NOT_LOADED: Final = {"json": "SUPER", "time without time zone": "TIME"}
+
+
 def copy(cursor: Cursor, _text: str) -> Plan:
     """Plan `COPY t [(columns)] FROM 's3://...' IAM_ROLE 'arn' [parameters]`.
 
@@ -90,7 +93,13 @@ def _columns(session: Session, wanted: _Copy, table: str) -> tuple[int, list[Loa
     for name in wanted.columns:
         if name not in known:
             raise Refused(f'column "{name}" of relation {table} does not exist')
-    return table_id, [known[name] for name in wanted.columns] if wanted.columns else columns
+    filled = [known[name] for name in wanted.columns] if wanted.columns else columns
+    for target in filled:
+        if target.column.type in _NOT_LOADED:
+            raise Refused(
+                f"the sandbox does not know COPY into {_NOT_LOADED[target.column.type]}, as {target.column.name} is"
+            )
+    return table_id, filled
 
 
 def columns_of(session: Session, table: str) -> tuple[int, list[LoadColumn]]:

@@ -20,9 +20,11 @@ _TYPES: Final = {
     21: "smallint",
     23: "integer",
     26: "integer",
+    114: "json",
     700: "real",
     701: "double precision",
     1082: "date",
+    1083: "time without time zone",
     1114: "timestamp without time zone",
     1184: "timestamp with time zone",
 }

@@ -23,6 +23,7 @@ KNOWN: Final = words("""
     regexp_replace regexp_substr regexp_count regexp_instr
     getdate sysdate current_date datediff dateadd date_part date_trunc extract last_day add_months
     convert_timezone to_char to_date to_number to_timestamp
+    json_parse json_serialize json_size
     cast current_schema current_database grouping
     pg_last_copy_id pg_last_copy_count pg_last_unload_id pg_last_unload_count
     """)

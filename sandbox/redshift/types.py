@@ -31,13 +31,15 @@ _PLAIN: Final = {
     "bool": "boolean",
     "date": "date",
     "timestamptz": "timestamp with time zone",
+    "time": "time without time zone",
+    "super": "json",
 }
 _VARCHAR: Final = ("varchar", "nvarchar")
 _CHAR: Final = ("char", "character", "nchar", "bpchar")
 _DECIMAL: Final = ("decimal", "numeric")
 # Types that Redshift has and the stand-in has not.
-_LATER: Final = ("super", "varbyte", "varbinary", "geometry", "geography", "hllsketch", "time", "timetz", "interval")
-CAST_TYPES: Final = frozenset({*_PLAIN, *_VARCHAR, *_CHAR, *_DECIMAL, "text", "timestamp", "double"})
+_LATER: Final = ("varbyte", "varbinary", "geometry", "geography", "hllsketch", "timetz", "interval")
+CAST_TYPES: Final = frozenset({*_PLAIN.keys() - {"super"}, *_VARCHAR, *_CHAR, *_DECIMAL, "text", "timestamp", "double"})
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ _LATER: Final = words("""
     """)
 # What can be a partition's key; the numbers are PostgreSQL's.
 _KEY_TYPES: Final = frozenset({16, 20, 21, 23, 25, 700, 1042, 1043, 1082, 1114, 1700})
+_NOT_UNLOADED: Final = {114: "SUPER", 1083: "TIME"}
 _BASE_NAMES: Final = {
     16: "boolean",
     20: "bigint",
@@ -239,6 +240,9 @@ def _remove(s3: Any, prefix: str) -> None:
 
 def _check_columns(target: Target, columns: list[Shape]) -> None:
     names = [column.name for column in columns]
+    for column in columns:
+        if column.oid in _NOT_UNLOADED:
+            raise Refused(f"the sandbox does not know UNLOAD of {_NOT_UNLOADED[column.oid]}, as {column.name} is")
     if target.format != "csv" and len(set(names)) < len(names):
         raise Refused(f"UNLOAD to {target.format.upper()} needs column names that are unique")
     for key in target.keys:

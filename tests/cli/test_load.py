@@ -95,7 +95,7 @@ def test_what_needs_a_look_is_said(place: Place, definition: Path, say: Say) -> 
     other = s3.list_objects_v2(Bucket=bucket, Prefix=f"currents/{name}/date")["Contents"][-1]["Key"]
     s3.put_object(Bucket=bucket, Key=key, Body=s3.get_object(Bucket=bucket, Key=other)["Body"].read())
     code, text = say("load", folder)
-    assert (0, True) == (code, "1 files changed" in text and "--reload KEY" in text and key in text)
+    assert (0, True) == (code, "1 file changed since loaded" in text and "--reload KEY" in text and key in text)
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     assert 0 == say("load", folder, "--reload", key)[0]
 

@@ -235,7 +235,7 @@ def test_a_set_aside_file_that_is_mended(box: Boxes) -> None:
     mine = box()
     mine.fill(3, 5)
     mine.put("bad", b"1,x,y\n")
-    with pytest.raises(FilesRefused, match="1 were set aside"):
+    with pytest.raises(FilesRefused, match="1 set aside"):
         mine.run()
     done = mine.run()
     assert (0, [mine.load.url + "bad"]) == (done["files"], done["set_aside_before"])

@@ -1,0 +1,73 @@
+"""Spark for this job: quiet, encrypted on disk, each task once at a time.
+
+On Glue, executors are other machines, with their own Python and Java: which ones is Glue's choice, and only what is true of
+every machine is set. Spark quotes values in its logs: they are off, and so is the UI.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from freshet.pipeline.spark import SESSION_SETTINGS
+
+SETTINGS: Final = {
+    "spark.app.name": "freshet-export",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "OFF",
+    "spark.io.encryption.enabled": "true",
+    "spark.python.daemon.module": "batch_jobs.export_dynamodb.worker_daemon",
+    "spark.speculation": "false",  # a second copy of a task would spend its share of the rate twice
+    "spark.ui.showConsoleProgress": "false",
+    **SESSION_SETTINGS,
+}
+NOISY: Final = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
+
+
+def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
+    """Open the session.
+
+    Args:
+        master: Such as local[2]; None when Glue or spark-submit has chosen.
+        work_folder: Where Spark keeps its temporary files; None for its default.
+    """
+    builder = SparkSession.builder
+    for name, value in SETTINGS.items():
+        builder = builder.config(name, value)
+    if master:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
+        if java_home.is_file():
+            os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
+        # One machine, a few cores, one short run: half the CPU would be the JVM compiling and collecting in parallel.
+        builder = builder.master(master).config(
+            "spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+        )
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    if work_folder:
+        work_folder.mkdir(parents=True, exist_ok=True)
+        builder = builder.config("spark.local.dir", str(work_folder))
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    for name in NOISY:
+        logger = logging.getLogger(name)
+        logger.disabled, logger.propagate = True, False
+    return session
+
+
+def warm_up(spark: SparkSession) -> None:
+    """Fork Spark's Python workers while Redshift still copies and unloads; the first pass then finds them."""
+
+    def work() -> None:
+        parts = spark.sparkContext.defaultParallelism
+        with contextlib.suppress(PySparkException, Py4JError):  # what is really wrong will be told by the first pass
+            spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long").collect()
+
+    threading.Thread(target=work, daemon=True).start()
