@@ -105,6 +105,13 @@ def binlog_position(mysql: dict[str, Any]) -> tuple[str, int]:
     return str(file), int(position)
 
 
+def temporary(state: State) -> Path:
+    """Make the server's own folder for temporary files: in a shared one, two that start at once take each other's names."""
+    folder = state.root / "mysql.tmp"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
 def install(state: State) -> None:
     """Make the data folder; a half-made one, of an interrupted start, is thrown away.
 
@@ -117,7 +124,7 @@ def install(state: State) -> None:
     user = ["--user=root"] if os.geteuid() == 0 else []
     command = [
         program("mariadb-install-db"), "--no-defaults", f"--datadir={part}", "--skip-test-db", "--skip-name-resolve",
-        "--auth-root-authentication-method=socket", *user,
+        "--auth-root-authentication-method=socket", f"--tmpdir={temporary(state)}", *user,
     ]  # fmt: skip
     log = state.logs / "mysql-install.log"
     with log.open("wb") as output:
@@ -149,7 +156,8 @@ def server_command(state: State, mysql: dict[str, Any], first: Path) -> list[str
     """
     user = ["--user=root"] if os.geteuid() == 0 else []
     return [
-        program("mariadbd"), "--no-defaults", *user, f"--datadir={state.mysql}", "--bind-address=127.0.0.1",
+        program("mariadbd"), "--no-defaults", *user, f"--datadir={state.mysql}", f"--tmpdir={temporary(state)}",
+        "--bind-address=127.0.0.1",
         f"--port={mysql['port']}", "--socket=mysql.sock", "--pid-file=mysql.pid", f"--log-error={state.logs / 'mysql.log'}",
         f"--init-file={first}", "--skip-name-resolve", "--default-time-zone=+00:00", "--max-allowed-packet=64M",
         "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci", "--local-infile=0",

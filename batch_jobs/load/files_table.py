@@ -18,7 +18,7 @@ from batch_jobs.load.listing import in_hex
 from batch_jobs.load.specification import Load
 from freshet.errors import InputError
 from freshet.redshift.control_tables import SCHEMA
-from freshet.redshift.data_api import Warehouse
+from freshet.redshift.data_api import Warehouse, patiently
 from freshet.redshift.literals import quote
 
 PAGE: Final = 20_000
@@ -92,10 +92,10 @@ class FilesTable:
         if table not in self._tables(schema):
             missing.append(self.load.table)
         if missing:
-            self.warehouse.run(missing)
+            patiently(lambda: self.warehouse.run(missing))
         if not self.exists():
-            self.warehouse.run(self._control())
-            self.warehouse.run(self._first())
+            patiently(lambda: self.warehouse.run(self._control()))
+            patiently(lambda: self.warehouse.run(self._first()))
         self.check_target()
 
     def _control(self) -> list[str]:

@@ -56,8 +56,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--file", required=True, help="the file's key in the bucket, or its path on disk")
     parser.add_argument("--workgroup", default="freshet", help="Redshift serverless workgroup (%(default)s)")
     parser.add_argument("--parameters", default="{}", help='values of the file\'s :parameters, as {"name": "value"}')
-    parser.add_argument(  # Glue keeps --mode for itself
-        "--mode",
+    parser.add_argument("--name", help="what errors and the ledger of runs call the file; else where it is")
+    parser.add_argument(  # not --mode, which Glue keeps for itself
         "--commit",
         choices=sorted(MODES),
         default="transaction",
@@ -68,13 +68,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> None:
     place = f"s3://{options.bucket}/{options.file}" if options.bucket else options.file
-    script = read_script(place, _values(options.parameters), MODES[options.mode], lambda: boto3.client("s3"))
+    script = read_script(
+        place, _values(options.parameters), MODES[options.commit], lambda: boto3.client("s3"), options.name
+    )
     warehouse = Warehouse(boto3.client("redshift-data"), options.workgroup, options.db, options.db_creds or None)
 
     def report(statement: Statement, part: Part) -> None:
         print(line_of(script, statement, part), flush=True)
 
-    with signals() as stopping, recorded(warehouse, "sql", place) as run:
+    with signals() as stopping, recorded(warehouse, "sql", script.name) as run:
         run.rows = rows_moved(execute(warehouse, script, report, stopping))
 
 

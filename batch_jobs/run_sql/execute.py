@@ -119,7 +119,7 @@ def _insist(send: Callable[[str], str], stopping: Callable[[], bool]) -> None:
 def _where(script: Script, number: int) -> str:
     statement = script.statements[min(number, len(script.statements)) - 1]
     return (
-        f"{script.place}:{statement.line}: statement {statement.number} of {len(script.statements)} ({statement.title})"
+        f"{script.name}:{statement.line}: statement {statement.number} of {len(script.statements)} ({statement.title})"
     )
 
 

@@ -23,19 +23,21 @@ class Script:
     """A file that can run.
 
     Attributes:
-        place: Path or s3:// url, as errors call it.
+        name: What errors call it: its path or s3:// url, or a shorter name.
         mode: TRANSACTION or EACH.
         statements: What is in it.
         texts: The same with the parameters put in, as they are sent.
     """
 
-    place: str
+    name: str
     mode: str
     statements: Sequence[Statement]
     texts: Sequence[str]
 
 
-def read_script(place: str, values: Mapping[str, str], mode: str, s3: Callable[[], Any]) -> Script:
+def read_script(
+    place: str, values: Mapping[str, str], mode: str, s3: Callable[[], Any], name: str | None = None
+) -> Script:
     """Read a file and check all that can be checked here.
 
     Args:
@@ -43,15 +45,18 @@ def read_script(place: str, values: Mapping[str, str], mode: str, s3: Callable[[
         values: The parameters.
         mode: TRANSACTION or EACH.
         s3: Gives a boto3 client of S3; asked for an s3:// url only.
+        name: What errors call it; else its place.
 
     Raises:
         InputError: The file cannot be read or cannot run so; says file and line.
         EnvironmentFault: S3 refuses.
     """
-    text = _text(place, _fetch(place, s3))
+    content = _fetch(place, s3)
+    place = name or place
+    text = _text(place, content)
     try:
-        for name in values:
-            check_name(name)
+        for parameter in values:
+            check_name(parameter)
         statements = statements_of(text)
         check_mode(statements, mode)
         check_parameters(statements, values)

@@ -186,9 +186,7 @@ class _Run:
 
     def _rows(self, step: Step) -> int | None:
         """Ask the ledger how many rows an item moved; None when it does not say, or may not be read."""
-        kind, name = (
-            ("load", step.item) if step.stage == "load" else ("sql", f"s3://{self.site.deployed.bucket}/{step.file}")
-        )
+        kind, name = ("load", step.item) if step.stage == "load" else ("sql", f"{self.name}/{step.item}")
         asked = f"select rows from {TABLE} where kind = {quote(kind)} and name = {quote(name)} order by started_at desc limit 1"
         try:
             found = self.site.warehouse.query(asked)

@@ -38,7 +38,10 @@ THROTTLED: Final = frozenset(
     }
 )
 SUBMITS: Final = frozenset({"execute_statement", "batch_execute_statement"})
-CONFLICT: Final = re.compile(r"\b1023\b|\b1018\b|[Ss]erializable isolation|conflict with concurrent|deadlock")
+# Redshift enforces no unique constraint but its catalog's: two that make the same thing at once.
+CONFLICT: Final = re.compile(
+    r"\b1023\b|\b1018\b|[Ss]erializable isolation|conflict with concurrent|deadlock|violates unique constraint"
+)
 # The names of a statement, and what is none: strings, comments, $$ bodies.
 NAMES: Final = re.compile(
     r"""(?s)'(?:''|\\.|[^'\\])*'|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|(?P<name>"[^"]*"|[\w$]+)"""
@@ -74,8 +77,10 @@ class StatementFailed(FreshetError):
         conflict: True when another transaction was in the way, so that the same may pass later.
     """
 
-    def __init__(self, statement_id: str, number: int | None, reason: str) -> None:
-        self.number, self.reason, self.conflict = number, reason, bool(CONFLICT.search(reason))
+    def __init__(self, statement_id: str, number: int | None, reason: str, sent: str = "") -> None:
+        made_meanwhile = "already exists" in reason and re.search(r"(?i)\bif\s+not\s+exists\b", sent)
+        self.number, self.reason = number, reason
+        self.conflict = bool(CONFLICT.search(reason) or made_meanwhile)
         place = f"statement {number}" if number else "statement"
         super().__init__(f"Redshift refused {place} of {statement_id}: {reason}")
 
@@ -242,7 +247,8 @@ class Warehouse:
                 told(_part(number, parts[number - 1]))
         if state["Status"] != "FINISHED":
             failed, reason = _failure(state)
-            raise StatementFailed(statement, failed, without_values(reason, "" if failed is None else sent[failed - 1]))
+            text = "" if failed is None else sent[failed - 1]
+            raise StatementFailed(statement, failed, without_values(reason, text), text)
 
     def _states(self, statement: str, stopping: Callable[[], bool]) -> Iterator[Any]:
         asked, cancelled_at = 0, 0.0
@@ -339,7 +345,7 @@ def check_limits(statements: Sequence[str]) -> None:
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask a question that changes nothing up to five times, until an answer comes."""
+    """Do what may be done twice (ask a question, make what is missing) up to five times, until an answer comes."""
     for attempt in range(READS_MAX - 1):
         try:
             return ask()

@@ -21,7 +21,7 @@ from typing import Final
 
 from freshet.errors import FreshetError
 from freshet.redshift.control_tables import SCHEMA
-from freshet.redshift.data_api import Cancelled, Row, Warehouse
+from freshet.redshift.data_api import Cancelled, Row, Warehouse, patiently
 from freshet.redshift.literals import quote
 
 TABLE: Final = f"{SCHEMA}.runs"
@@ -60,12 +60,11 @@ class Run:
         self._tell(outcome, message or self.note)
 
     def _tell(self, outcome: str, message: str) -> None:
-        self.warehouse.run(
-            [
-                f"update {TABLE} set heard_at = sysdate, rows = {self.rows}, bytes = {self.bytes}, "
-                f"outcome = {quote(outcome)}, message = {quote(message[:MESSAGE_MAX])} where run = {quote(self.id)}"
-            ]
+        statement = (
+            f"update {TABLE} set heard_at = sysdate, rows = {self.rows}, bytes = {self.bytes}, "
+            f"outcome = {quote(outcome)}, message = {quote(message[:MESSAGE_MAX])} where run = {quote(self.id)}"
         )
+        patiently(lambda: self.warehouse.run([statement]))
 
 
 def create(warehouse: Warehouse, writers: Sequence[str] = ()) -> None:
@@ -83,7 +82,8 @@ def create(warehouse: Warehouse, writers: Sequence[str] = ()) -> None:
         known = warehouse.query(f"select schema_name from svv_redshift_schemas where schema_name = {quote(SCHEMA)}")
         schema = [] if known else [f"create schema if not exists {SCHEMA}"]
         comments = [f"comment on column {TABLE}.{name} is {quote(comment)}" for name, _, comment in COLUMNS]
-        warehouse.run([*schema, f"create table if not exists {TABLE} ({columns}) diststyle all", *comments])
+        table = f"create table if not exists {TABLE} ({columns}) diststyle all"
+        patiently(lambda: warehouse.run([*schema, table, *comments]))
     if writers:
         warehouse.run([f"grant select, insert, update on {TABLE} to {', '.join(writers)}"])
 
@@ -93,13 +93,13 @@ def begin(warehouse: Warehouse, kind: str, name: str) -> Run:
     create(warehouse)
     run = Run(str(uuid.uuid4()), warehouse)
     same = f"kind = {quote(kind)} and name = {quote(name)}"
-    warehouse.run(
-        [
-            f"update {TABLE} set outcome = 'lost' where {same} and outcome = 'running'",
-            f"insert into {TABLE} (run, kind, name, started_at, heard_at, rows, bytes, outcome, message) "
-            f"values ({quote(run.id)}, {quote(kind)}, {quote(name)}, sysdate, sysdate, 0, 0, 'running', '')",
-        ]
-    )
+    statements = [
+        f"update {TABLE} set outcome = 'lost' where {same} and outcome = 'running' and run <> {quote(run.id)}",
+        f"insert into {TABLE} (run, kind, name, started_at, heard_at, rows, bytes, outcome, message) "
+        f"select {quote(run.id)}, {quote(kind)}, {quote(name)}, sysdate, sysdate, 0, 0, 'running', '' "
+        f"from (select count(*) as there from {TABLE} where run = {quote(run.id)}) as known where there = 0",
+    ]
+    patiently(lambda: warehouse.run(statements))
     return run
 
 

@@ -117,4 +117,4 @@ def test_the_jobs_take_what_they_are_told() -> None:
 def test_nobody_can_tell_the_jobs_more() -> None:
     """An execution's input chooses file and parameters, not the code that runs, the database or the role."""
     told = {name for _, task in tasks() for name in task["Parameters"].get("Arguments", {})}
-    assert {"--file.$", "--parameters.$", "--commit.$", "--definition.$"} == told
+    assert {"--file.$", "--name.$", "--parameters.$", "--commit.$", "--definition.$"} == told

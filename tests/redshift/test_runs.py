@@ -1,12 +1,14 @@
 """The ledger of batch runs: what ran, how much it moved, how it ended."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from freshet.cli.context import Place
 from freshet.errors import InputError
 from freshet.redshift import runs
+from tests.faults.control import inject, injected
 
 
 def mine(place: Place, name: str) -> list[tuple[str, int, int, str]]:
@@ -60,6 +62,27 @@ def test_a_killed_run_is_lost_when_its_like_begins(place: Place, name: str) -> N
     slow.end("done")
     other.end("failed", "no")
     assert ["done", "done", "failed"] == sorted(outcome for outcome, *_ in mine(place, name))
+
+
+def test_the_first_runs_may_begin_at_once(place: Place, name: str) -> None:
+    """Each makes the table if it is missing; none stumbles over the others."""
+    place.warehouse.run(["drop table if exists freshet.runs"])
+    with ThreadPoolExecutor(8) as pool:
+        begun = list(pool.map(lambda number: runs.begin(place.warehouse, "load", f"{name} {number}"), range(8)))
+    found = {row["run"] for row in runs.recent(place.warehouse, 1000) if row["name"].startswith(name)}
+    assert {run.id for run in begun} == found
+
+
+def test_a_lost_answer_writes_no_run_twice(place: Place, name: str) -> None:
+    """A run begins and ends once, whatever is heard of it."""
+    redshift = place.endpoints["redshift"]["endpoint_url"]
+    runs.create(place.warehouse)
+    before = injected(redshift)
+    inject(redshift, operation="BatchExecuteStatement", fault="lose_response", times=4)
+    with runs.recorded(place.warehouse, "load", name) as run:
+        run.progress(rows=1)
+    assert 4 == injected(redshift) - before
+    assert [("done", 1, 0, "")] == mine(place, name)
 
 
 def test_an_empty_warehouse_has_no_runs(place: Place) -> None:

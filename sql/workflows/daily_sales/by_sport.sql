@@ -1,3 +1,6 @@
+-- Two runs of one day would clean each other's files away: the second waits here for the first, and no reader waits.
+lock public.daily_sales_unload;
+
 -- The query of UNLOAD is a string, which takes no parameter: so the day is chosen before.
 create temp table unloaded as select * from public.daily_sales where day = :day::date;
 

@@ -9,6 +9,8 @@ create table if not exists public.daily_sales (
     average_price decimal(18, 2)
 ) diststyle all sortkey (day, sport_type);
 
+create table if not exists public.daily_sales_unload (nothing integer); -- empty; locked by who unloads
+
 delete from public.daily_sales where day = :day::date;
 
 insert into public.daily_sales

@@ -115,6 +115,9 @@ def test_a_file_in_s3(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     fixed = ["--db", "dev", "--db_creds", "", "--bucket", bucket, "--library-set", "analytics", "--TempDir", "s3://b/"]
     assert 0 == main([*fixed, "--file", "sql/day.sql", "--parameters", '{"day": "2026-05-01"}'])
     assert ROWS == shop.count()
+    wrong = ["--file", "sql/day.sql", "--parameters", "{}", "--name", "daily/day.sql"]
+    assert 2 == main([*fixed, *wrong])
+    assert "error: daily/day.sql:3: no value is given for :day" in capsys.readouterr().err
     assert 2 == main([*fixed, "--file", "sql/none.sql"])
     assert f"s3://{bucket}/sql/none.sql is not there (NoSuchKey)" in capsys.readouterr().err
 
@@ -136,7 +139,7 @@ def test_the_first_error_ends_it(
     shop: Shop, capsys: pytest.CaptureFixture[str], mode: str, rows: int, left: str
 ) -> None:
     """File, line, number and Redshift's message, without a value; and what is now written."""
-    assert 1 == shop.run(THREE, "--mode", mode)
+    assert 1 == shop.run(THREE, "--commit", mode)
     said = capsys.readouterr().err
     assert f".sql:2: statement 2 of 3 (insert into {shop.schema}.sales values): Redshift refused it: ERROR: " in said
     assert left in said
@@ -155,7 +158,7 @@ def test_the_first_error_ends_it(
         (": there is no statement in it", "-- nothing\n", ()),
         (":1: statement 1 (begin) cannot be sent", "begin; select 1; commit;", ()),
         ("41 statements do not fit", "select 1;" * 41, ()),
-        ("would be forgotten at once", "create temp table t (a int); insert into t values (1);", ("--mode", "each")),
+        ("would be forgotten at once", "create temp table t (a int); insert into t values (1);", ("--commit", "each")),
         (f"has {100_009} bytes", f"select '{'x' * 100_000}' ", ()),
         ("--parameters is a JSON object of texts", "select 1", ("--parameters", "[1]")),
         ("no statement uses the parameter hour", "select 1", ("--parameters", '{"hour": "1"}')),
@@ -184,7 +187,7 @@ def test_a_lost_answer_runs_nothing_twice(shop: Shop, fault: str, mode: str) -> 
     operation = {"transaction": "BatchExecuteStatement", "each": "ExecuteStatement"}[mode]
     add = f"insert into SHOP.sales select n, '2026-05-01', 1 from SHOP.numbers where n < {ROWS};"
     shop.run("select 1")  # the ledger of runs is there: what follows is the file's own
-    arguments = shop.arguments(add, "--mode", mode)
+    arguments = shop.arguments(add, "--commit", mode)
     before = injected(shop.redshift)
     with Interrupted(shop, operation, fault):
         assert 0 == main(arguments)
@@ -250,7 +253,7 @@ insert into SHOP.sales select a.n, '2026-05-02', sum(b.n + c.n) from SHOP.number
 @pytest.mark.parametrize(("mode", "rows"), [("transaction", 0), ("each", 10)])
 def test_ctrl_c_cancels_what_runs(shop: Shop, mode: str, rows: int) -> None:
     """Redshift stops working on it; the exit code is 130, and what is written is told."""
-    process = shop.process(SLOW, "--mode", mode)
+    process = shop.process(SLOW, "--commit", mode)
     wait_for(lambda: is_running(shop))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
