@@ -1,5 +1,7 @@
 """Prepare both databases: who may read the source, how long it keeps its binlog, who may write the warehouse, the first key.
 
+In the warehouse it also makes the ledger of batch runs, so that every job that runs there finds it.
+
 It runs inside the VPC, as a Python shell job, once the stack is there; again whenever passwords or names changed. Each
 step is safe to repeat. It tells names and numbers, never a password or a key.
 
@@ -26,6 +28,8 @@ from typing import Any, Optional
 import boto3
 import mysql.connector
 from botocore.exceptions import BotoCoreError, ClientError
+from freshet.errors import FreshetError
+from freshet.redshift import data_api, runs
 
 SCHEMA = "freshet"  # of the ledger; the streaming job makes its tables there, since it knows their types
 NO_PROCEDURE = 1305
@@ -48,7 +52,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             prepare_source(chosen, str(certificates))
         make_first_key(chosen.token_secret)
         prepare_warehouse(chosen)
-    except Refused as error:
+    except (Refused, FreshetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except mysql.connector.Error as error:
@@ -85,6 +89,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     warehouse.add_argument("--readers", default="", help="roles that may read the target, separated by commas")
     warehouse.add_argument(
         "--operators", default="", help="users of those who look after it, such as IAM:alice, IAMR:admins"
+    )
+    warehouse.add_argument(
+        "--workflow_roles", default="", help="names of the roles of the jobs that run SQL and load files, in this order"
     )
     parser.add_argument("--token_secret", required=True, help="gets its first key if it has none")
     return parser.parse_known_args(argv)[0]
@@ -193,7 +200,8 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     """Make the job's user, the schemas in which it makes its tables, the readers' roles, and the operators."""
     warehouse = Warehouse(chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
     user = f"IAMR:{chosen.job_role}"
-    make_identities(warehouse, [user, *several(chosen.operators)])
+    workers = [f"IAMR:{role}" for role in several(chosen.workflow_roles)]
+    make_identities(warehouse, [user, *workers, *several(chosen.operators)])
     schemas = warehouse.names("select schema_name from svv_redshift_schemas")
     if SCHEMA not in schemas:
         warehouse.run(f"create schema {SCHEMA} authorization {quoted(user)}")
@@ -202,7 +210,9 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     for schema in (SCHEMA, chosen.target_schema):  # with the grant option the job can let its readers in
         warehouse.run(f"grant usage, create on schema {quoted(schema)} to {quoted(user)} with grant option")
     print(f"{user} makes its tables in {SCHEMA} and {chosen.target_schema}")
+    make_run_ledger(chosen, [*workers, *several(chosen.operators)])
     let_in(warehouse, user, several(chosen.readers), several(chosen.operators))
+    let_workflows_in(warehouse, user, workers, chosen)
 
 
 def make_identities(warehouse: "Warehouse", users: Sequence[str]) -> None:
@@ -229,6 +239,27 @@ def let_in(warehouse: "Warehouse", user: str, readers: Sequence[str], operators:
         later = f"alter default privileges for user {quoted(user)} in schema {SCHEMA}"
         warehouse.run(f"{later} grant select on tables to {quoted(operator)}")
         print(f"{operator} may read the ledger")
+
+
+def make_run_ledger(chosen: argparse.Namespace, writers: Sequence[str]) -> None:
+    """Make the ledger of batch runs, and let everyone write it who runs something."""
+    client = boto3.client("redshift-data")
+    warehouse = data_api.Warehouse(client, chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
+    runs.create(warehouse, [quoted(writer) for writer in dict.fromkeys(writers)])
+    print("the ledger of runs is there")
+
+
+def let_workflows_in(warehouse: "Warehouse", user: str, workers: Sequence[str], chosen: argparse.Namespace) -> None:
+    """Let the jobs of workflows make tables beside the target, and read it; the first of them makes external schemas too."""
+    for worker in workers:
+        warehouse.run(f"grant usage, create on schema {quoted(chosen.target_schema)} to {quoted(worker)}")
+        warehouse.run(f"grant usage, create on schema {SCHEMA} to {quoted(worker)}")
+        print(f"{worker} makes its tables in {chosen.target_schema}")
+    for reader in workers[:1]:
+        warehouse.run(f"grant create on database {quoted(chosen.warehouse_database)} to {quoted(reader)}")
+        warehouse.run(f"grant select on all tables in schema {quoted(chosen.target_schema)} to {quoted(reader)}")
+        later = f"alter default privileges for user {quoted(user)} in schema {quoted(chosen.target_schema)}"
+        warehouse.run(f"{later} grant select on tables to {quoted(reader)}")
 
 
 def several(names: str) -> "list[str]":

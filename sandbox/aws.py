@@ -1,11 +1,11 @@
-"""The sandbox's AWS endpoint: Kinesis by our own server, S3, Secrets Manager and DynamoDB by moto, at one address.
+"""The sandbox's AWS endpoint: Kinesis and Glue by our own servers, S3, DynamoDB and the rest by moto, at one address.
 
     python -m sandbox.aws --state DIR --port 0
 
 Makes the stream, the staging bucket and the secrets, then writes DIR/aws.json. The stream and its records are kept
 over restarts; of S3 and Secrets Manager only what is made here, from keys kept in DIR, comes back; of DynamoDB nothing.
 
-Reads:  DIR/mysql.json, for the secret of the MySQL connection.
+Reads:  DIR/mysql.json, for the secret of the MySQL connection; DIR/redshift.json, when a Glue job starts.
 Gives:  DIR/aws.json {"endpoint_url", "region", "pid"}.
 """
 
@@ -24,27 +24,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from sandbox import dynamodb
+from sandbox import dynamodb, state_machines
 from sandbox.faults import Fault, Faults
+from sandbox.glue.api import Glue
+from sandbox.glue.errors import GlueError
 from sandbox.kinesis.api import Kinesis
 from sandbox.kinesis.errors import ExpiredIterator, KinesisError, ProvisionedThroughputExceeded, ResourceInUse
 from sandbox.kinesis.shards import NS
 from sandbox.kinesis.store import Store
-from sandbox.names import ACCOUNT, BUCKET, MYSQL_SECRET, REGION, STREAM, TOKEN_SECRET
+from sandbox.names import ACCESS_KEY, ACCOUNT, BUCKET, MYSQL_SECRET, REGION, STREAM, TOKEN_SECRET
 from sandbox.server import DONE_BUT_LOST, Answer, Call, Server, json_answer
 from sandbox.state import State, read_json, write_json
 
-KINESIS_TARGET = "Kinesis_20131202."
+KINESIS_TARGET, GLUE_TARGET = "Kinesis_20131202.", "AWSGlue."
 
 
 class Endpoint:
     """Who answers which call."""
 
-    def __init__(self, kinesis: Kinesis, moto: dynamodb.Moto | None = None) -> None:
-        self.kinesis, self.moto, self.faults = kinesis, moto, Faults()
+    def __init__(self, kinesis: Kinesis, glue: Glue | None = None, moto: dynamodb.Moto | None = None) -> None:
+        self.kinesis, self.glue, self.moto, self.faults = kinesis, glue, moto, Faults()
 
     def answer(self, call: Call) -> Answer | None:
         """Answer what is not moto's; None for what is."""
@@ -62,6 +65,11 @@ class Endpoint:
             own = dynamodb.answer(self.moto, operation, call.body, fault)
             if own is not None:
                 return own
+        if service + "." == GLUE_TARGET and self.glue:
+            answer = self._glue(self.glue, operation, call.body, fault)
+            return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
+        if call.target == state_machines.STOP_OPERATION and self.glue:
+            state_machines.stop_runs_later(call.body, self.glue.stop)
         if fault and fault.fault == "throttle":
             return Answer(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
         return DONE_BUT_LOST if fault and fault.fault == "lose_response" else None
@@ -76,7 +84,15 @@ class Endpoint:
             fail_entries = int(value) if kind == "fail_entries" else 0
             return Answer(200, self.kinesis.answer(operation, body, fail_entries, kind == "empty_page"))
         except KinesisError as error:
-            return Answer(error.http_status, json.dumps({"__type": error.name, "message": str(error)}).encode())
+            return json_error(error.http_status, error.name, str(error))
+
+    def _glue(self, glue: Glue, operation: str, body: bytes, fault: Fault | None) -> Answer:
+        if fault and fault.fault == "throttle":
+            return json_error(400, "ThrottlingException", "Rate exceeded (by the sandbox's fault control)")
+        try:
+            return Answer(200, glue.answer(operation, body))
+        except GlueError as error:
+            return json_error(error.http_status, error.name, str(error))
 
     def _control(self, call: Call) -> Answer:
         try:
@@ -99,6 +115,38 @@ class Endpoint:
             case _:
                 return json_answer(404, {"message": f"the sandbox has no {method} {path}"})
         return json_answer(200, self.faults.report())
+
+
+def json_error(status: int, name: str, message: str) -> Answer:
+    """Answer with an error of a JSON protocol."""
+    return Answer(status, json.dumps({"__type": name, "message": message}).encode())
+
+
+def fetch(url: str) -> bytes:
+    """Read an object of moto's S3.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    try:
+        found = s3_backends[ACCOUNT]["aws"].get_object(bucket, key)
+    except MissingBucket:
+        found = None
+    if found is None:
+        raise FileNotFoundError(f"there is no object {key} in bucket {bucket}")
+    return bytes(found.value)
+
+
+def job_environment(state: State) -> dict[str, str]:
+    """Give the variables with which a job's process finds this sandbox, as a role's credentials do on AWS."""
+    urls = {
+        "AWS_ENDPOINT_URL": (read_json(state.aws) or {}).get("endpoint_url"),
+        "AWS_ENDPOINT_URL_REDSHIFT_DATA": (read_json(state.redshift) or {}).get("endpoint_url"),
+    }
+    who = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ACCESS_KEY, "AWS_EC2_METADATA_DISABLED": "true"}
+    where = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    return {**who, **where, **{name: url for name, url in urls.items() if url}}
 
 
 def token_keys(state: State) -> dict[str, Any]:
@@ -140,8 +188,11 @@ def main(arguments: list[str] | None = None) -> int:
     state.make()
 
     store = Store(state.kinesis)
+    jobs = state.logs / "glue"
+    jobs.mkdir(exist_ok=True)
     moto = DomainDispatcherApplication(create_backend_app)
-    endpoint = Endpoint(Kinesis(store, REGION), moto)
+    glue = Glue(fetch, lambda: job_environment(state), jobs)
+    endpoint = Endpoint(Kinesis(store, REGION), glue, moto)
     with contextlib.suppress(ResourceInUse):
         store.create(STREAM, f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}", options.shards)
     make_secret(TOKEN_SECRET, token_keys(state))
@@ -149,6 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
     s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
 
     server = Server(options.port, endpoint.answer, moto)
+
+    state_machines.interpret(server.port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -161,6 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
         pass
     finally:
         server.server_close()
+        glue.stop()
         store.close()
     return 0
 

@@ -56,8 +56,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--file", required=True, help="the file's key in the bucket, or its path on disk")
     parser.add_argument("--workgroup", default="freshet", help="Redshift serverless workgroup (%(default)s)")
     parser.add_argument("--parameters", default="{}", help='values of the file\'s :parameters, as {"name": "value"}')
-    parser.add_argument(
-        "--mode", choices=sorted(MODES), default="transaction", help="one transaction, or each statement alone"
+    parser.add_argument(  # Glue keeps --mode for itself
+        "--mode",
+        "--commit",
+        choices=sorted(MODES),
+        default="transaction",
+        help="one transaction, or each statement alone",
     )
     return parser.parse_known_args(argv)[0]
 

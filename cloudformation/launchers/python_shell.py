@@ -3,11 +3,15 @@
 A private subnet has no way to a package index, so whatever a program imports is in the bundle; boto3 is Glue's own.
 
     python_shell.py --bundle s3://BUCKET/KEY.zip --program initial [arguments of the program ...]
+
+Of a program that failed, Glue keeps as the run's error message what its exit said. So the last line that the program wrote to
+stderr (to stdout, if it wrote none) is said again at the exit: it reaches whoever reads the run, without the log.
 """
 
 import argparse
 import importlib
 import io
+import json
 import sys
 import tempfile
 import zipfile
@@ -16,24 +20,64 @@ from typing import Optional
 
 import boto3
 
-PROGRAMS = ("bootstrap", "initial", "incremental", "upsert")
+PROGRAMS = {
+    "bootstrap": "bootstrap",
+    "initial": "initial",
+    "incremental": "incremental",
+    "upsert": "upsert",
+    "run_sql": "batch_jobs.run_sql.__main__",
+    "load": "batch_jobs.load.__main__",
+}
+LINE_MAX = 100_000
+
+
+class LastLine(io.TextIOBase):
+    """Hands a text on, and remembers its last line that is not empty."""
+
+    def __init__(self, stream: io.TextIOBase) -> None:
+        self.stream, self.line, self._open = stream, "", ""
+
+    def write(self, text: str) -> int:
+        """Write, and remember."""
+        *lines, self._open = (self._open + text)[-LINE_MAX:].split("\n")
+        self.line = next((line.strip() for line in reversed([*lines, self._open]) if line.strip()), self.line)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Hand on what is written."""
+        self.stream.flush()
+
+
+def cause(line: str) -> str:
+    """Give what a line tells of an error: of a JSON object its `error`."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    error = told.get("error") if isinstance(told, dict) else None
+    return str(error or line or "the program said nothing")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one program; give its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--bundle", required=True, metavar="URL", help="s3:// url of a zip with all that is imported")
-    parser.add_argument("--program", required=True, choices=PROGRAMS)
+    parser.add_argument("--program", required=True, choices=list(PROGRAMS))
     chosen, rest = parser.parse_known_args(argv)
     bucket, _, key = chosen.bundle.removeprefix("s3://").partition("/")
     with tempfile.TemporaryDirectory(prefix="bundle") as folder:
         packed = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
         sys.path.insert(0, folder)
-        return int(importlib.import_module(chosen.program).main(rest))
+        return int(importlib.import_module(PROGRAMS[chosen.program]).main(rest))
 
 
 if __name__ == "__main__":
-    code = main()
+    out, err = sys.stdout, sys.stderr = LastLine(sys.stdout), LastLine(sys.stderr)
+    try:
+        code = main()
+    except SystemExit as ended:  # argparse
+        code = ended.code if isinstance(ended.code, int) else 1
+    sys.stdout, sys.stderr = out.stream, err.stream
     if code:  # Glue takes any SystemExit for a failure
-        sys.exit(code)
+        sys.exit(f"{cause(err.line or out.line)} (exit code {code})")

@@ -23,6 +23,7 @@ from freshet.cli.simulate import simulate
 from freshet.cli.sql import sql
 from freshet.cli.status import status
 from freshet.cli.verify import verify
+from freshet.cli.workflow import workflow
 from freshet.errors import FreshetError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.add_typer(sql, name="sql")
+app.add_typer(workflow, name="workflow")
 app.command()(verify)
 app.command(name="pull")(pull_command)
 app.add_typer(export, name="export")

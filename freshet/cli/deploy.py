@@ -21,6 +21,7 @@ from freshet.cli.context import (
     out,
 )
 from freshet.cli.deploy_screen import Screen, render_plan
+from freshet.cli.workflow_place import all_sql_files
 from freshet.deploy import dms as capture
 from freshet.deploy.account import Account, aws_errors, open_account
 from freshet.deploy.bucket import empty, missing
@@ -153,7 +154,8 @@ class Deployment:
         self.check_templates(templates)
         certificates = rds_certificates(self.kept, self.choices.rds_ca)
         with self.screen.doing("packaging"):
-            package = package_code(ROOT, self.definition, place, self.kept, certificates, self.screen.update)
+            sql = all_sql_files(self.kept / self.account.stack / "loads")
+            package = package_code(ROOT, self.definition, place, self.kept, certificates, sql, self.screen.update)
         made_bucket = is_own and self.make_bucket()
         self.upload(bucket, templates, package)
         filled = {**package.parameters, "S3BucketName": bucket, "DmsCertificateArn": self.certificate(certificates)}

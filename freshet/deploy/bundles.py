@@ -1,6 +1,6 @@
 """What the Python shell jobs import, as one zip that their script fetches: they need no pip, and so no way to an index.
 
-Reads:  the simulators and the bootstrap program of the clone, and pure-Python wheels.
+Reads:  the simulators, the bootstrap program and the batch jobs of the clone, and pure-Python wheels.
 Gives:  a zip whose root belongs on sys.path; of the same content always the same bytes.
 """
 
@@ -11,6 +11,9 @@ from pathlib import Path
 TIME = (2020, 1, 1, 0, 0, 0)
 LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
 BOOTSTRAP = Path("cloudformation/bootstrap.py")
+# What the batch jobs and the bootstrap program import of Freshet; all of it runs on Python 3.9.
+SHARED = ("__init__", "errors", "redshift/__init__", "redshift/control_tables", "redshift/data_api", "redshift/literals",
+          "redshift/runs")  # fmt: skip
 GLUES_OWN = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3")  # the library set "analytics" has them
 
 
@@ -23,6 +26,8 @@ def shell_bundle(root: Path, wheels: Sequence[Path], out: Path) -> Path:
         out: The file to write.
     """
     content = dict(_own(root / "simulators")) | {BOOTSTRAP.name: (root / BOOTSTRAP).read_bytes()}
+    content |= {f"batch_jobs/{name}": code for name, code in _own(root / "batch_jobs")}
+    content |= {f"freshet/{name}.py": (root / "freshet" / f"{name}.py").read_bytes() for name in SHARED}
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as packed:
             content |= {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}
@@ -38,7 +43,7 @@ def shell_pins(pins: Sequence[str]) -> list[str]:
     return [pin for pin in pins if pin.partition("==")[0] not in GLUES_OWN]
 
 
-def _own(simulators: Path) -> Iterator[tuple[str, bytes]]:
-    for path in simulators.rglob("*"):
+def _own(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in folder.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts and path.name not in LEFT_OUT:
-            yield path.relative_to(simulators).as_posix(), path.read_bytes()
+            yield path.relative_to(folder).as_posix(), path.read_bytes()

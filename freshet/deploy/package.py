@@ -22,6 +22,7 @@ from freshet.errors import EnvironmentFault, InputError
 from freshet.pipeline.definition import Definition
 
 ROOT_TEMPLATE: Final = "freshet.yaml"
+STATE_MACHINE: Final = "workflow.asl.json"
 # Source: RDS user guide, "Using SSL/TLS to encrypt a connection to a DB instance": one bundle for all regions.
 CERTIFICATES_URL: Final = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 CERTIFICATES_FILE: Final = "global-bundle.pem"
@@ -32,7 +33,7 @@ SCRIPTS: Final = {
 }
 FILLED: Final = (
     "S3BucketName", "PipelineName", "PipelineUrl", "TargetSchema", "Readers", "StreamingModules", "ShellBundleUrl",
-    "CertificatesUrl", "DmsCertificateArn", *SCRIPTS,
+    "CertificatesUrl", "DmsCertificateArn", "SqlPrefix", "WorkflowDefinitionKey", *SCRIPTS,
 )  # fmt: skip
 
 
@@ -97,6 +98,24 @@ def content_hash(files: Sequence[Path]) -> str:
     return told.hexdigest()[:16]
 
 
+def sql_artifacts(files: Mapping[str, Path], stack: str) -> tuple[str, list[Artifact]]:
+    """Give the files of workflows and loads their keys, below one prefix that changes with any of them.
+
+    Args:
+        files: By their place below the prefix, such as "workflows/NAME/workflow.yaml".
+        stack: Name of the stack.
+
+    Returns:
+        The prefix, and the files.
+    """
+    told = hashlib.sha256()
+    for place, path in sorted(files.items()):
+        told.update(f"{place}\0{path.stat().st_size}\0".encode())
+        told.update(path.read_bytes())
+    prefix = f"freshet/{stack}/sql/{told.hexdigest()[:16]}"
+    return prefix, [Artifact(f"{prefix}/{place}", path) for place, path in sorted(files.items())]
+
+
 def package_templates(folder: Path, place: Place, work: Path) -> Templates:
     """Give the templates their URLs.
 
@@ -127,8 +146,9 @@ def package_templates(folder: Path, place: Place, work: Path) -> Templates:
 
 
 def package_code(
-    clone: Path, definition: Definition, place: Place, kept: Path, certificates: Path, say: Callable[[str], None]
-) -> Package:
+    clone: Path, definition: Definition, place: Place, kept: Path, certificates: Path, sql: Mapping[str, Path],
+    say: Callable[[str], None],
+) -> Package:  # fmt: skip
     """Build and fetch what the jobs need.
 
     Args:
@@ -137,6 +157,7 @@ def package_code(
         place: Where the files will lie.
         kept: A folder for what is worth keeping until the next time, such as wheels.
         certificates: RDS's authorities, PEM.
+        sql: Files of workflows and loads, by their place in the bucket.
         say: Told before each part that takes a while.
 
     Raises:
@@ -155,11 +176,20 @@ def package_code(
     pure = download(shell_pins(pins(clone / "simulators" / "constraints.txt")), PYTHON_SHELL, kept / "wheels")
     bundle = place.code(shell_bundle(clone, pure, kept / "shell.zip"))
     wheels = [place.code(path) for path in (own, *modules)]
-    authorities = place.code(certificates)
+    authorities, machine = place.code(certificates), place.code(clone / "cloudformation" / STATE_MACHINE)
+    sql_prefix, sql_files = sql_artifacts(sql, place.stack)
     files = [definition.folder / "select.sql", definition.folder / "pipeline.yaml"]
     folder = f"freshet/{place.stack}/pipelines/{content_hash(files)}/{definition.name}"
     return Package(
-        (*scripts.values(), *wheels, bundle, authorities, *(Artifact(f"{folder}/{path.name}", path) for path in files)),
+        (
+            *scripts.values(),
+            *wheels,
+            bundle,
+            authorities,
+            machine,
+            *sql_files,
+            *(Artifact(f"{folder}/{path.name}", path) for path in files),
+        ),
         {
             "PipelineName": definition.name,
             "PipelineUrl": place.s3(folder),
@@ -168,6 +198,8 @@ def package_code(
             "StreamingModules": ",".join(place.s3(wheel.key) for wheel in wheels),
             "ShellBundleUrl": place.s3(bundle.key),
             "CertificatesUrl": place.s3(authorities.key),
+            "SqlPrefix": sql_prefix,
+            "WorkflowDefinitionKey": machine.key,
             **{parameter: place.s3(script.key) for parameter, script in scripts.items()},
         },
     )

@@ -154,11 +154,25 @@ class Starter:
         for output in ("TriggerName", "RestartTriggerName"):
             if self.outputs.get(output) and jobs.stop_trigger(self.glue, self.outputs[output]):
                 self.say(f"trigger {self.outputs[output]}: stopped")
-        for output in ("IncrementalJobName", "UpsertJobName", "InitialJobName", "BootstrapJobName", "StreamingJobName"):
+        machine = self.outputs.get("WorkflowStateMachineArn")
+        if machine and stop_executions(self.account.client("stepfunctions"), machine):
+            self.say("workflows: stopped")
+        names = ("RunSqlJobName", "LoadJobName", "IncrementalJobName", "UpsertJobName", "InitialJobName", "BootstrapJobName",
+                 "StreamingJobName")  # fmt: skip
+        for output in names:
             name = self.outputs.get(output)
             if name and jobs.stop_runs(self.glue, name, self.sleep):
                 self.say(f"job {name}: stopped")
         self.stop_capture()
+
+
+def stop_executions(stepfunctions: Any, machine: str) -> int:
+    """Stop the executions of a state machine that are running; gives how many there were."""
+    pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
+    running = [execution["executionArn"] for page in pages for execution in page["executions"]]
+    for execution in running:
+        stepfunctions.stop_execution(executionArn=execution, error="Freshet.Stopped", cause="the stack is destroyed")
+    return len(running)
 
 
 def where_to_look(account: Account, outputs: Mapping[str, str]) -> dict[str, str]:

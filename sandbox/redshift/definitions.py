@@ -114,7 +114,7 @@ def comment(kind: str) -> Callable[[Cursor, str], Plan]:
 
 
 def grant(cursor: Cursor, _text: str) -> Plan:
-    """Plan a GRANT of a role, of SELECT ON tables, or of USAGE and CREATE ON SCHEMA, to roles, groups, users or PUBLIC."""
+    """Plan a GRANT of a role, of rights ON tables, of USAGE and CREATE ON SCHEMA, or of CREATE ON DATABASE."""
     paths: list[tuple[str, ...]] = []
     if cursor.accept("role"):
         what, names, to_users_only = "", [quoted(cursor.name())], True
@@ -124,10 +124,12 @@ def grant(cursor: Cursor, _text: str) -> Plan:
             _several(cursor, lambda: quoted(cursor.name())),
             False,
         )
-    elif cursor.accept("select", "on"):
+    elif cursor.accept("create", "on", "database"):
+        what, names, to_users_only = "create on database ", [quoted(cursor.name())], False
+    elif rights := _table_rights(cursor):
         cursor.accept("table")
         paths = _several(cursor, cursor.path)
-        what, names, to_users_only = "select on table ", [sql_name(path) for path in paths], False
+        what, names, to_users_only = f"{rights} on table ", [sql_name(path) for path in paths], False
     else:
         what = f"{_schema_rights(cursor)} on schema "
         names, to_users_only = _several(cursor, lambda: quoted(cursor.name())), False
@@ -166,6 +168,19 @@ def alter_default_privileges(cursor: Cursor, _text: str) -> Plan:
         f"alter default privileges for role {', '.join(makers)} in schema {', '.join(schemas)} "
         f"grant select on tables to {', '.join(takers)}"
     )
+
+
+def _table_rights(cursor: Cursor) -> str:
+    """Read rights on a table up to ON; nothing is read where others stand."""
+    at, rights = cursor.at, []
+    while right := next((name for name in ("select", "insert", "update", "delete") if cursor.accept(name)), None):
+        rights.append(right)
+        if not cursor.accept(","):
+            break
+    if rights and cursor.accept("on"):
+        return ", ".join(rights)
+    cursor.at = at
+    return ""
 
 
 def _schema_rights(cursor: Cursor) -> str:

@@ -1,12 +1,14 @@
 """`freshet deploy`, as a person sees it: against moto's CloudFormation, with the types that moto lacks put beside it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from freshet.cli.context import ROOT as PROJECT
 from freshet.cli.context import Place
 from freshet.deploy.account import Account
 from tests.deploy.cloud import UNKNOWN, UNUSABLE, keys
@@ -63,7 +65,7 @@ def test_the_whole_story(person: Person) -> None:
     """Plan, resources as they come, everything started in its order, where to look."""
     said = person.deploys("--yes")
     in_order = [
-        f"AWS account {ACCOUNT}, region {REGION}, stack demo", "files,", "8 to create", "Source/Database", "demo is up to date",
+        f"AWS account {ACCOUNT}, region {REGION}, stack demo", "files,", "9 to create", "Source/Database", "demo is up to date",
         "databases: users, rights and tables", "example: the source's tables", "capture: DMS tries", "capture: started",
         "job: started", "job: the first batch is in the table", "example: one sale a minute", "dashboard", "freshet query --aws",
     ]  # fmt: skip
@@ -138,7 +140,7 @@ def test_new_code_is_uploaded_under_a_new_name(person: Person, built: Path) -> N
 def test_a_dry_run_leaves_nothing(person: Person) -> None:
     """The plan is shown; no bucket, no stack, no certificate is there afterwards."""
     said = person.deploys("--dry-run")
-    assert "8 to create" in said
+    assert "9 to create" in said
     assert "dry run: nothing was changed" in said
     assert {} == stacks()
     assert [] == client("s3").list_buckets()["Buckets"]
@@ -351,6 +353,44 @@ def test_a_protected_database_is_told_before_anything_stops(person: Person) -> N
     assert ["RUNNING"] == runs_of(JOB)
 
 
+def test_a_deployed_workflow_runs(person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workflows and loads are uploaded with the deployment; what runs is what was deployed, until the next deployment."""
+    from freshet.cli.workflow import _Run
+
+    shutil.copytree(PROJECT / "sql/workflows", tmp_path / "sql/workflows")
+    shutil.copytree(PROJECT / "sql/loads", tmp_path / "sql/loads")
+    person.deploys("--yes")
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks()["demo"]["Outputs"]}
+    prefix = outputs["SqlPrefix"]
+    assert {
+        f"{prefix}/workflows/daily_sales/summary.sql", f"{prefix}/workflows/reviews/workflow.yaml",
+        f"{prefix}/loads/news_feed_impression.json",
+    } <= set(keys(BUCKET))  # fmt: skip
+    (machine,) = client("stepfunctions").list_state_machines()["stateMachines"]
+    assert outputs["WorkflowStateMachineArn"] == machine["stateMachineArn"]
+    (tmp_path / "sql/workflows/daily_sales/summary.sql").write_text("select 'not deployed'")
+    monkeypatch.setattr(_Run, "_follow", lambda *_: {"status": "SUCCEEDED"})
+    person.runs("workflow", "run", "daily_sales", "--aws", "--stack", "demo", "-p", "day=2026-05-01")
+    (execution,) = client("stepfunctions").list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    told = json.loads(client("stepfunctions").describe_execution(executionArn=execution["executionArn"])["input"])
+    assert ("daily_sales", []) == (told["workflow"], told["load"])
+    (unload,) = told["unload"]
+    assert f"{prefix}/workflows/daily_sales/by_sport.sql" == unload["file"]
+    assert f"s3://{BUCKET}/data/daily_sales/day=2026-05-01/" == unload["parameters"]["to"]
+    assert outputs["FilesRoleArn"] == unload["parameters"]["role"]
+    assert "is not deployed" in person.runs("workflow", "run", "nowhere", "--aws", "--stack", "demo", code=2)
+    person.runs("destroy", "--stack", "demo", "--yes")
+    assert "stepfunctions.stop_execution" in person.cloud
+
+
+def test_a_workflow_that_is_wrong_is_not_deployed(person: Person, tmp_path: Path) -> None:
+    """It says which file, and nothing is made."""
+    (tmp_path / "sql/workflows/sums").mkdir(parents=True)
+    (tmp_path / "sql/workflows/sums/workflow.yaml").write_text("description: x\ntransform: [{file: a.sql}]\n")
+    assert "names the file a.sql" in person.deploys("--yes", code=2)
+    assert {} == stacks()
+
+
 def test_status_shows_all_parts_in_one_table(person: Person, place: Place) -> None:
     """DMS, stream, job, ledger, alarms; an alarm that rings says what it means."""
     person.cloud.warehouse = place.warehouse
@@ -370,7 +410,7 @@ def test_status_shows_all_parts_in_one_table(person: Person, place: Place) -> No
     ):
         assert text in said, said
     told = json.loads(person.runs("status", "--aws", "--stack", "demo", "--json").splitlines()[-1])
-    assert {"stack", "capture", "stream", "job", "alarms", "pipelines"} == set(told)
+    assert {"stack", "capture", "stream", "job", "alarms", "pipelines", "runs"} == set(told)
     assert "ALARM" == told["alarms"][0]["state"]
 
 

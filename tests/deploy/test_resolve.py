@@ -11,6 +11,8 @@ FILLED = {
     "S3BucketName": "freshet-123456789012-us-east-1",
     "DmsCertificateArn": "arn:aws:dms:us-east-1:123456789012:cert:ABC",
     "PipelineName": "orders_wide",
+    "SqlPrefix": "freshet/demo/sql/0123456789abcdef",
+    "WorkflowDefinitionKey": "freshet/demo/code/0123456789abcdef/workflow.asl.json",
     **{
         name: f"s3://freshet-123456789012-us-east-1/freshet/demo/code/0123456789abcdef/{name}"
         for name in ("PipelineUrl", "StreamingScriptUrl", "StreamingModules", "ShellScriptUrl", "ShellBundleUrl",
@@ -53,6 +55,8 @@ def test_nothing_leads_nowhere(way: str) -> None:
     assert "streaming-cdc-kinesis2redshift-demo" == outputs["StreamingJobName"]
     own = "ExistingSourceHost" in WAYS[way]
     assert ("" if own else "periodical-trigger-demo") == outputs["TriggerName"]
+    assert "arn:aws:states:us-east-1:123456789012:stateMachine:demo-workflow" == outputs["WorkflowStateMachineArn"]
+    assert "s3://freshet-123456789012-us-east-1/data" == outputs["DataUrl"]
 
 
 def test_what_is_ones_own_is_not_made() -> None:

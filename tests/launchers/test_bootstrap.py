@@ -49,6 +49,7 @@ class Prepared:
             "--workgroup", redshift["workgroup"], "--warehouse_database", redshift["database"],
             "--warehouse_secret", f"{self.mark}/warehouse", "--job_role", self.role, "--target_schema", self.schema,
             "--readers", f"analysts, {self.reader_role}", "--operators", f"IAMR:{self.operator}, IAM:alice",
+            "--workflow_roles", f"{self.role}-sql,{self.role}-load",
         ]  # fmt: skip
 
     def mysql(self, kind: str, **more: Any) -> Any:
@@ -166,6 +167,36 @@ def test_the_job_has_the_rights_it_needs_and_no_more(prepared: Prepared, sql: st
     assert status == found, error
     if status == "FAILED":
         assert "permission denied" in error
+
+
+@pytest.mark.parametrize(("role", "sql", "status"), [
+    ("sql", "create table {schema}.summary (id int)", "FINISHED"),
+    ("sql", "create schema more_{schema}", "FINISHED"),
+    ("sql", "create table public.summary (id int)", "FAILED"),
+    ("sql", "select count(*) from {schema}.made_by_the_job", "FINISHED"),
+    ("sql", "delete from {schema}.made_by_the_job", "FAILED"),
+    ("sql", "insert into freshet.runs values ('{schema}', 'sql', 'x', sysdate, sysdate, 0, 0, 'done', '')", "FINISHED"),
+    ("sql", "update freshet.runs set rows = 1 where run = '{schema}'", "FINISHED"),
+    ("sql", "delete from freshet.runs", "FAILED"),
+    ("load", "create table {schema}.loaded (id int)", "FINISHED"),
+    ("load", "create table freshet.{schema}_files (id int)", "FINISHED"),
+    ("load", "create schema other_{schema}", "FAILED"),
+    ("load", "select count(*) from {schema}.made_by_the_job", "FAILED"),
+    ("load", "update freshet.runs set rows = 1 where run = '{schema}'", "FINISHED"),
+])  # fmt: skip
+def test_the_jobs_of_workflows_have_the_rights_they_need(prepared: Prepared, role: str, sql: str, status: str) -> None:
+    """Tables beside the target, and the ledger of runs; the one that runs SQL reads the target, and makes schemas."""
+    run_as(prepared, f"create table {prepared.schema}.made_by_the_job (id int)")
+    found, error = run_as(prepared, sql.format(schema=prepared.schema), f"{prepared.role}-{role}")
+    assert status == found, error
+    if status == "FAILED":
+        assert "permission denied" in error
+
+
+def test_who_looks_after_it_may_run_things_too(prepared: Prepared) -> None:
+    """`freshet sql run --aws` and the others write the ledger as the one who runs them."""
+    sql = f"insert into freshet.runs values ('o_{prepared.mark}', 'sql', 'x', sysdate, sysdate, 0, 0, 'done', '')"
+    assert ("FINISHED", "") == run_as(prepared, sql, prepared.operator)
 
 
 def test_the_readers_are_there(prepared: Prepared) -> None:

@@ -27,7 +27,9 @@ from tests.river import River
 REGION, ACCOUNT = "us-east-1", "123456789012"
 SCRIPT = ROOT / "cloudformation/launchers/streaming_cdc_kinesis2redshift.py"
 JOBS = {"StreamingJob": "StreamingRole", "BootstrapJob": "BootstrapRole", "InitialJob": "SimulatorRole",
-        "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole"}  # fmt: skip
+        "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole", "RunSqlJob": "RunSqlRole",
+        "LoadJob": "LoadRole"}  # fmt: skip
+TEMPLATES = {role: "workflows" if role in {"RunSqlRole", "LoadRole"} else "jobs" for role in JOBS.values()}
 SIZES = {
     "InitialJob": ["--events", "2", "--tickets_per_event", "10", "--customers", "5"],
     "IncrementalJob": ["--for", "1"],
@@ -55,11 +57,12 @@ class Deployed:
                 "PipelineName": river.name, "PipelineUrl": f"{base}/pipelines/0123456789abcdef/{river.name}",
                 "Readers": "analysts", "StreamingScriptUrl": f"{code}/script.py", "StreamingModules": f"{code}/freshet.whl",
                 "ShellScriptUrl": f"{code}/python_shell.py", "ShellBundleUrl": f"{code}/bundle.zip",
-                "CertificatesUrl": f"{code}/authorities.pem",
+                "CertificatesUrl": f"{code}/authorities.pem", "SqlPrefix": f"freshet/{self.stack}/sql/0123456789abcdef",
+                "WorkflowDefinitionKey": f"freshet/{self.stack}/code/0123456789abcdef/workflow.asl.json",
             },
             self.stack,
         )  # fmt: skip
-        self.jobs = self.stacks["Jobs"]["Resources"]
+        self.jobs = {**self.stacks["Jobs"]["Resources"], **self.stacks["Workflows"]["Resources"]}
         self.calls: dict[str, list[dict[str, str]]] = {}
         self.folder = folder
         self.played = self._play()
@@ -208,6 +211,20 @@ def deployed(
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     deployed.note("StreamingJob")
+
+    base = f"freshet/{deployed.stack}/sql/0123456789abcdef"
+    s3.put_object(
+        Bucket=deployed.bucket,
+        Key=f"{base}/workflows/sums/sum.sql",
+        Body=f"create table public.sums_{deployed.stack} as select count(*) as n from public.{river.name};".encode(),
+    )
+    run_shell("RunSqlJob", "--file", f"{base}/workflows/sums/sum.sql", "--commit", "each")
+    load = {"name": f"l_{deployed.stack}", "prefix": f"currents/{deployed.stack}/", "format": "csv",
+            "target": f"public.l_{deployed.stack}",
+            "table": f"create table if not exists public.l_{deployed.stack} (id integer)"}  # fmt: skip
+    s3.put_object(Bucket=deployed.bucket, Key=f"{base}/loads/l.json", Body=json.dumps(load).encode())
+    s3.put_object(Bucket=deployed.bucket, Key=f"{load['prefix']}one.csv", Body=b"1\n2\n")
+    run_shell("LoadJob", "--definition", f"s3://{deployed.bucket}/{base}/loads/l.json")
     return deployed
 
 
@@ -219,6 +236,8 @@ def test_the_jobs_did_their_work(deployed: Deployed) -> None:
         "SecretString"
     ]
     assert 32 == len(base64.b64decode(json.loads(kept)["keys"]["1"]))
+    for made, rows in ((f"sums_{deployed.stack}", 1), (f"l_{deployed.stack}", 2)):
+        assert [{"n": rows}] == deployed.river.warehouse_rows(f"select count(*) as n from {made}")
     owner = deployed.river.warehouse_rows(f"select tableowner from pg_tables where tablename = '{deployed.river.name}'")
     assert [{"tableowner": f"IAMR:{deployed.stack}-us-east-1-streaming"}] == owner
 
@@ -238,12 +257,12 @@ def test_every_right_is_used_or_explained(deployed: Deployed, role: str) -> None
     """An allowed action that no call needs says on its line why it is there; a whole statement, on the line of its Sid."""
     used = {action for call in deployed.calls[role] for action, _, _ in deployed.needs(call)}
     unexplained = []
-    for policy in template("jobs")["Resources"][role]["Properties"]["Policies"]:
+    for policy in template(TEMPLATES[role])["Resources"][role]["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
             actions = listed(statement["Action"])
             for action in actions:
                 mark = action if used & set(actions) else statement["Sid"]
-                if action not in used and "#" not in lines("jobs")[mark.start_mark.line]:
+                if action not in used and "#" not in lines(TEMPLATES[role])[mark.start_mark.line]:
                     unexplained.append((statement["Sid"], str(action)))
     assert [] == unexplained
 

@@ -46,6 +46,22 @@ def test_wrong_words_end_the_job(shell: Shell) -> None:
     assert "cannot be read" in shell.run("initial", "--secret", "no/such/secret", code=3)
 
 
+def test_sql_runs_there(shell: Shell, place: Place) -> None:
+    """The job of workflows, from the bundle alone: its file from S3, its rows in Redshift."""
+    table, bucket = f"public.shell_{uuid.uuid4().hex[:8]}", place.endpoints["staging_bucket"]
+    text = f"create table {table} (day date); insert into {table} values (:day::date);"
+    place.client("s3").put_object(Bucket=bucket, Key="freshet/test/sql/day.sql", Body=text.encode())
+    redshift = place.endpoints["redshift"]
+    common = ["--workgroup", redshift["workgroup"], "--db", redshift["database"], "--bucket", bucket]
+    common += ["--file", "freshet/test/sql/day.sql", "--commit", "transaction"]
+    assert "statement 2/2" in shell.run("run_sql", *common, "--parameters", '{"day": "2026-05-01"}')
+    assert [{"day": "2026-05-01"}] == place.warehouse.query(f"select * from {table}")
+    said = shell.run("run_sql", *common, "--parameters", '{"day": "2026-05-01"}', code=1)
+    assert "already exists" in said.splitlines()[-1]
+    assert "no value is given for :day" in shell.run("run_sql", *common, code=2).splitlines()[-1]
+    place.warehouse.run([f"drop table {table}"])
+
+
 def test_nothing_is_left(shell: Shell, tmp_path: Path) -> None:
     """The unpacked bundle is gone when the program ends."""
     shell.run("initial", "--secret", "no/such/secret", code=3, temporary=tmp_path)

@@ -246,6 +246,28 @@ def test_users_of_iam_have_only_what_they_were_granted(warehouse, table):
     job.close()
 
 
+def test_rights_of_one_who_writes(warehouse, table):
+    """Developer Guide, 'GRANT': INSERT, UPDATE and DELETE on a table; CREATE on a database makes schemas."""
+    user = f"IAMR:Writer-{table}"
+    warehouse.run(
+        f'create user "{user}" password disable',
+        f"create table {table} (id int)",
+        f'grant select, insert, update on {table} to "{user}"',
+        f'grant create on database {warehouse.redshift.database} to "{user}"',
+    )
+    writer = boto3.client(
+        "redshift-data", endpoint_url=warehouse.redshift.endpoint_url, region_name="us-east-1",
+        aws_access_key_id=f"Writer-{table}", aws_secret_access_key="any",
+    )  # fmt: skip
+    as_writer = replace(warehouse, data_api=writer)
+    as_writer.run(f"insert into {table} values (1)", f"update {table} set id = 2", f"create schema of_{table}")
+    assert [[2]] == as_writer.rows(f"select id from {table}")
+    assert "permission denied" in as_writer.refusal(f"delete from {table}")
+    warehouse.run(f'grant delete on {table} to "{user}"')
+    as_writer.run(f"delete from {table}")
+    writer.close()
+
+
 def test_rights_on_what_is_made_later(warehouse, table):
     """Developer Guide, 'ALTER DEFAULT PRIVILEGES' (FOR USER, IN SCHEMA), 'GRANT' (ALL TABLES IN SCHEMA)."""
     maker, reader = f"IAMR:Maker-{table}", f"IAMR:Reader-{table}"

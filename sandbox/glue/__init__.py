@@ -1,0 +1,1 @@
+"""A Glue that runs Python shell jobs, as processes of this machine."""
