@@ -1,4 +1,4 @@
-"""The sandbox's AWS endpoint: Kinesis and Glue by our own servers, S3, DynamoDB and the rest by moto, at one address.
+"""The sandbox's AWS endpoint: Kinesis and Glue by our own servers, S3, DynamoDB, Step Functions and others by moto.
 
     python -m sandbox.aws --state DIR --port 0
 
@@ -61,15 +61,15 @@ class Endpoint:
         if service + "." == KINESIS_TARGET:
             answer = self._kinesis(operation, call.body, fault)
             return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
+        if self.glue and service + "." == GLUE_TARGET:
+            answer = self._glue(self.glue, operation, call.body, fault)
+            return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
+        if self.glue and call.target == state_machines.STOP_OPERATION:
+            state_machines.stop_runs_later(call.body, self.glue.stop)
         if service + "." == dynamodb.TARGET and self.moto:
             own = dynamodb.answer(self.moto, operation, call.body, fault)
             if own is not None:
                 return own
-        if service + "." == GLUE_TARGET and self.glue:
-            answer = self._glue(self.glue, operation, call.body, fault)
-            return Answer(500, lost=True) if fault and fault.fault == "lose_response" else answer
-        if call.target == state_machines.STOP_OPERATION and self.glue:
-            state_machines.stop_runs_later(call.body, self.glue.stop)
         if fault and fault.fault == "throttle":
             return Answer(503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
         return DONE_BUT_LOST if fault and fault.fault == "lose_response" else None
@@ -86,7 +86,8 @@ class Endpoint:
         except KinesisError as error:
             return json_error(error.http_status, error.name, str(error))
 
-    def _glue(self, glue: Glue, operation: str, body: bytes, fault: Fault | None) -> Answer:
+    @staticmethod
+    def _glue(glue: Glue, operation: str, body: bytes, fault: Fault | None) -> Answer:
         if fault and fault.fault == "throttle":
             return json_error(400, "ThrottlingException", "Rate exceeded (by the sandbox's fault control)")
         try:
@@ -190,8 +191,8 @@ def main(arguments: list[str] | None = None) -> int:
     store = Store(state.kinesis)
     jobs = state.logs / "glue"
     jobs.mkdir(exist_ok=True)
-    moto = DomainDispatcherApplication(create_backend_app)
     glue = Glue(fetch, lambda: job_environment(state), jobs)
+    moto = DomainDispatcherApplication(create_backend_app)
     endpoint = Endpoint(Kinesis(store, REGION), glue, moto)
     with contextlib.suppress(ResourceInUse):
         store.create(STREAM, f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}", options.shards)

@@ -44,7 +44,7 @@ def services(state: State, connection: dict[str, Any], shards: int) -> list[Serv
         Service("mysql", "MySQL", ("sandbox.mysql", *folder), lambda _pid: mysql.ready(connection)),
         Service(
             "aws",
-            "Kinesis, S3 and Secrets Manager",
+            "Kinesis, S3, Glue and the others",
             ("sandbox.aws", *folder, "--port", str(aws_port), "--shards", str(shards)),
             lambda pid: _written_by(state.aws, pid),
         ),

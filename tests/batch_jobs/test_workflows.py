@@ -1,124 +1,27 @@
-"""Workflows run as the deployed state machine, their SQL for real; failures are heard of, and what was killed runs again."""
+"""Workflows run as the deployed state machine, their SQL for real, and give what plain Python computes."""
 
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import psutil
-import psycopg
-import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from freshet.cli import run_command
 from freshet.cli.context import ROOT, Place
-from freshet.redshift import runs
+from tests.batch_jobs.analyst import Analyst
 
 DAY = date(2026, 5, 1)
 ROWS = 6000
 
 
-class Analyst:
-    """Somebody with workflows of their own, who listens to the topic."""
-
-    def __init__(self, place: Place, folder: Path, capsys: pytest.CaptureFixture[str], queue: str) -> None:
-        self.place, self.folder, self.capsys, self.queue = place, folder, capsys, queue
-        self.schema = f"w_{uuid.uuid4().hex[:8]}"
-        self.bucket = place.endpoints["staging_bucket"]
-
-    def writes(self, yaml: str, **files: str) -> Path:
-        """Make a workflow; SCHEMA stands for one of its own."""
-        folder = self.folder / f"flow_{uuid.uuid4().hex[:8]}"
-        folder.mkdir()
-        (folder / "workflow.yaml").write_text(f"description: A test\n{yaml}")
-        for name, sql in files.items():
-            (folder / f"{name}.sql").write_text(sql.replace("SCHEMA", self.schema))
-        return folder
-
-    def runs(self, workflow: str | Path, *options: str, code: int = 0) -> dict[str, Any]:
-        """Run it; give what --json says."""
-        got = run_command(["workflow", "run", str(workflow), *options, "--json"])
-        said = self.capsys.readouterr()
-        assert got == code, said.err
-        return dict(json.loads(said.out.splitlines()[-1]))
-
-    def process(self, workflow: str | Path, *options: str) -> "subprocess.Popen[str]":
-        """Run it as a process of its own."""
-        command = [sys.executable, "-m", "freshet", "workflow", "run", str(workflow), *options, "--json"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-
-    def hears(self) -> list[dict[str, Any]]:
-        """Give the messages that came from the topic."""
-        sqs, found = self.place.client("sqs"), []
-        while messages := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", []):
-            for message in messages:
-                found.append(json.loads(json.loads(message["Body"])["Message"]))
-                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-        return found
-
-    def query(self, sql: str) -> list[dict[str, Any]]:
-        """Ask the warehouse."""
-        return list(self.place.warehouse.query(sql.replace("SCHEMA", self.schema)))
-
-    def parquet(self, prefix: str) -> list[dict[str, Any]]:
-        """Read what was unloaded below a prefix, partitions too."""
-        endpoint = self.place.endpoints["aws"]["endpoint_url"].removeprefix("http://")
-        s3 = fs.S3FileSystem(endpoint_override=endpoint, scheme="http", access_key="sandbox", secret_key="sandbox")
-        table = pq.read_table(f"{self.bucket}/freshet/sandbox/data/{prefix}", filesystem=s3)
-        return list(table.to_pylist())
-
-
-@pytest.fixture
-def analyst(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Analyst]:
-    """The command finds the sandbox of this test run; a queue hears the topic."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "sandbox").symlink_to(place.state)
-    monkeypatch.setenv("FRESHET_HOME", str(home))
-    monkeypatch.chdir(ROOT)
-    sns, sqs = place.client("sns"), place.client("sqs")
-    topic = sns.create_topic(Name="sandbox-workflows")["TopicArn"]
-    queue = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    analyst = Analyst(place, tmp_path, capsys, queue)
-    place.warehouse.run([f"create schema {analyst.schema}", f"create table {analyst.schema}.t (n integer)"])
-    yield analyst
-    sns.unsubscribe(SubscriptionArn=subscription)
-    with psycopg.connect(place.endpoints["redshift"]["postgres_uri"]) as postgres:
-        postgres.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and query like %s",
-            [f"%{analyst.schema}%"],
-        )
-    place.warehouse.run([f"drop schema {analyst.schema} cascade"])
-
-
 def utc(*parts: int) -> datetime:
     """Give a time as Redshift's TIMESTAMP has it, without a zone."""
     return datetime(*parts, tzinfo=UTC).replace(tzinfo=None)  # type: ignore[arg-type, misc]
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """Wait until something is so, a minute at most."""
-    end = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 # ---- daily_sales
@@ -329,188 +232,3 @@ def test_a_load_that_fails_is_told(analyst: Analyst) -> None:
     (message,) = analyst.hears()
     assert ("Load", "news_feed_impression") == (message["state"], message["item"])
     assert [] == analyst.query("select n from SCHEMA.t")
-
-
-# ---- what goes wrong
-
-
-STAGES = "transform: [{file: a.sql}]\nunload: [{file: b.sql}]"
-
-
-def test_a_failure_ends_the_workflow_and_is_told(analyst: Analyst) -> None:
-    """Exit code 1 with Redshift's words, line and file; the message names workflow, state, item, cause; nothing after it ran."""
-    flow = analyst.writes(
-        STAGES, a="insert into SCHEMA.t values (1);\nselect * from SCHEMA.nowhere;", b="insert into SCHEMA.t values (2)"
-    )
-    told = analyst.runs(flow, code=1)
-    assert [("transform", "a.sql", "failed")] == [
-        (each["state"], each["item"], each["outcome"]) for each in told["items"]
-    ]
-    assert ("FAILED", "Freshet.TransformFailed") == (told["status"], told["error"])
-    (message,) = analyst.hears()
-    assert (flow.name, "Transform", "a.sql") == (message["workflow"], message["state"], message["item"])
-    assert "a.sql:2: statement 2 of 2" in message["cause"]
-    assert "nowhere" in message["cause"]
-    assert told["execution"] == message["execution"]
-    assert message["run"].startswith("jr_")
-    assert message["cause"] in told["cause"]
-    assert [] == analyst.query("select n from SCHEMA.t")
-
-
-def test_what_is_printed(analyst: Analyst) -> None:
-    """A line an item, with rows and seconds; at the end what failed, and that it was told."""
-    flow = analyst.writes(STAGES, a="insert into SCHEMA.t values (1), (2);", b="select 1 / 0 as no;")
-    assert 1 == run_command(["workflow", "run", str(flow)])
-    said = analyst.capsys.readouterr()
-    assert "transform a.sql: done, 2 rows, " in said.out
-    assert "unload    b.sql: failed, " in said.out
-    assert "failed b.sql: " in said.err
-    assert "(told to sandbox-workflows)" in said.err
-
-
-def test_what_runs_is_told_the_ledger(analyst: Analyst) -> None:
-    """Each file is a run of its own in the one ledger."""
-    flow = analyst.writes(STAGES, a="insert into SCHEMA.t values (1), (2);", b="select 1 / 0 as no;")
-    analyst.runs(flow, code=1)
-    mine = [row for row in runs.recent(analyst.place.warehouse) if f"/{flow.name}/" in row["name"]]
-    assert [("done", 2), ("failed", 0)] == sorted((row["outcome"], row["rows"]) for row in mine)
-    assert {"sql"} == {row["kind"] for row in mine}
-
-
-def job_processes(analyst: Analyst, flow: Path) -> list[psutil.Process]:
-    """Find the processes of the jobs that run a workflow's files."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if any(f"/{flow.name}/" in word for word in process.info["cmdline"] or ())
-    ]
-
-
-SLOW = "insert into SCHEMA.t values (1); select count(*) from SCHEMA.big a, SCHEMA.big b, SCHEMA.big c, SCHEMA.big d;"
-
-
-@pytest.fixture
-def slow(analyst: Analyst) -> Path:
-    """A workflow whose first file takes as long as one likes."""
-    digits = " union all ".join(f"select {number} as n" for number in range(400))
-    analyst.place.warehouse.run([f"create table {analyst.schema}.big as {digits}"])
-    return analyst.writes(STAGES, a=SLOW, b="insert into SCHEMA.t values (2)")
-
-
-def test_a_killed_job_is_told_and_runs_again(analyst: Analyst, slow: Path) -> None:
-    """Killed in the middle: somebody is told, nothing half is left, and the next run gives the right result."""
-    process = analyst.process(slow)
-    (job,) = wait_for(lambda: statement_runs(analyst) and job_processes(analyst, slow))
-    job.kill()
-    out, err = process.communicate(timeout=60)
-    assert 1 == process.returncode, err
-    told = json.loads(out.splitlines()[-1])
-    assert "SIGKILL" in told["cause"]
-    (message,) = analyst.hears()
-    assert (slow.name, "Transform", "a.sql") == (message["workflow"], message["state"], message["item"])
-    end_statements(analyst)
-    assert [] == analyst.query("select n from SCHEMA.t")
-    (slow / "a.sql").write_text(f"insert into {analyst.schema}.t values (1);")
-    analyst.runs(slow)
-    assert [1, 2] == sorted(row["n"] for row in analyst.query("select n from SCHEMA.t"))
-
-
-def statement_runs(analyst: Analyst) -> bool:
-    """Tell whether the slow statement is at work."""
-    with psycopg.connect(analyst.place.endpoints["redshift"]["postgres_uri"]) as postgres:
-        found = postgres.execute(
-            "select pid from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and query like %s",
-            [f"%{analyst.schema}.big%{analyst.schema}.big%"],
-        ).fetchall()
-    return bool(found)
-
-
-def end_statements(analyst: Analyst) -> None:
-    """End the slow statement, which its killed job cannot."""
-    with psycopg.connect(analyst.place.endpoints["redshift"]["postgres_uri"]) as postgres:
-        postgres.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and query like %s",
-            [f"%{analyst.schema}.big%"],
-        )
-    wait_for(lambda: not statement_runs(analyst))
-
-
-def test_ctrl_c_stops_the_execution_and_its_job(analyst: Analyst, slow: Path) -> None:
-    """Exit code 130; the execution is aborted, the run stopped, its process gone, the statement cancelled."""
-    process = analyst.process(slow)
-    wait_for(lambda: statement_runs(analyst) and job_processes(analyst, slow))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert 130 == process.returncode, err
-    assert "Traceback" not in err
-    told = json.loads(out.splitlines()[-1])
-    assert ("ABORTED", ["stopped"]) == (told["status"], [item["outcome"] for item in told["items"]])
-    wait_for(lambda: not job_processes(analyst, slow))
-    wait_for(lambda: not statement_runs(analyst))
-    glue = analyst.place.client("glue")
-    (found,) = [
-        run for run in glue.get_job_runs(JobName="run-sql-sandbox")["JobRuns"] if run["Id"] == told["items"][0]["run"]
-    ]
-    assert "STOPPED" == found["JobRunState"]
-    assert [] == analyst.query("select n from SCHEMA.t")
-
-
-def test_a_job_that_is_stopped_by_hand_has_not_done_its_work(analyst: Analyst, slow: Path) -> None:
-    """Someone stops the run in Glue: the workflow fails, and says so, instead of going on with the next file."""
-    process = analyst.process(slow)
-    wait_for(lambda: statement_runs(analyst))
-    glue = analyst.place.client("glue")
-    newest = glue.get_job_runs(JobName="run-sql-sandbox")["JobRuns"][0]["Id"]
-    glue.batch_stop_job_run(JobName="run-sql-sandbox", JobRunIds=[newest])
-    out, err = process.communicate(timeout=60)
-    assert 1 == process.returncode, err
-    assert "ended with STOPPED" in json.loads(out.splitlines()[-1])["cause"]
-    (message,) = analyst.hears()
-    assert ("Freshet.Stopped", newest) == (message["error"], message["run"])
-    assert [] == analyst.query("select n from SCHEMA.t")
-
-
-def test_glue_that_is_busy_is_asked_again(analyst: Analyst) -> None:
-    """A throttled start is no failure."""
-    url = analyst.place.endpoints["aws"]["endpoint_url"]
-    plan = json.dumps({"operation": "StartJobRun", "fault": "throttle", "times": 1})
-    subprocess.run(["curl", "-sf", "-X", "POST", f"{url}/_sandbox/faults", "-d", plan], check=True, capture_output=True)
-    flow = analyst.writes("transform: [{file: a.sql}]", a="insert into SCHEMA.t values (1)")
-    analyst.runs(flow)
-    assert [{"n": 1}] == analyst.query("select n from SCHEMA.t")
-    assert [] == analyst.hears()
-
-
-@pytest.mark.parametrize(
-    ("yaml", "files", "options", "why"),
-    [
-        ("transform: [{file: a.sql}]", {}, (), "names the file a.sql"),
-        ("transform: [{file: a.sql}", {"a": "select 1"}, (), "this is not YAML"),
-        ("transform: [{file: a.sql}]", {"a": "select :x"}, (), "no value is given for :x of a.sql"),
-        ("parameters: {x: }\ntransform: [{file: a.sql}]", {"a": "select :x"}, (), "--parameter x="),
-        ("transform: [{file: a.sql}]", {"a": "select 1"}, ("-p", "x=1"), "has no parameter x"),
-        ("transform: [{file: a.sql}]", {"a": "select 1"}, ("-p", "x"), "name=value"),
-        ("load: [{load: nowhere}]", {}, (), "there is no load nowhere"),
-        ("transform: [{file: a.sql}]", {"a": "select 'x"}, (), "a.sql:1: "),
-    ],
-)  # fmt: skip
-def test_bad_input(analyst: Analyst, yaml: str, files: dict[str, str], options: tuple[str, ...], why: str) -> None:
-    """Exit code 2 before anything runs, with what is wrong."""
-    flow = analyst.writes(yaml, **files)
-    assert why in analyst.runs(flow, *options, code=2)["error"]
-    assert [] == analyst.hears()
-
-
-def test_an_unknown_workflow(analyst: Analyst) -> None:
-    """The message names those that there are."""
-    told = analyst.runs("nowhere", code=2)["error"]
-    assert "daily_sales" in told
-    assert "reviews" in told
-
-
-def test_the_list_names_them(analyst: Analyst) -> None:
-    """With what each is for."""
-    assert 0 == run_command(["workflow", "list"])
-    said = analyst.capsys.readouterr().out
-    assert "daily_sales  What was sold" in said
-    assert os.environ["FRESHET_HOME"] not in said

@@ -127,6 +127,11 @@ def wrong_words(words: list[str], *, whole: bool = False) -> list[str]:
     command = known.commands.get(words[0])
     if command is None:
         return [words[0]]
+    if hasattr(command, "commands"):
+        words = words[1:]
+        command = command.commands.get(words[0])
+        if command is None:
+            return [words[0]]
     try:
         context = command.make_context("freshet", [*words[1:]], resilient_parsing=not whole)
     except Exception as error:  # noqa: BLE001 - whatever the parser says is wrong with it

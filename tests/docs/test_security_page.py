@@ -26,6 +26,7 @@ NESTED = {
     if resource["Type"] == "AWS::CloudFormation::Stack"
 } | {"freshet": "", "artifacts": "Artifacts"}
 TRUSTED = {"dms.${AWS::Region}.amazonaws.com": "dms.REGION.amazonaws.com"}
+PREFIXES = {"stepfunctions": "states"}  # boto3's name of a service, and IAM's
 ACTION = re.compile(r"`([a-z0-9-]+:[A-Za-z*]+)`")
 
 
@@ -223,11 +224,14 @@ def is_listed(action: str, among: frozenset[str] | tuple[str, ...]) -> bool:
 def operations() -> dict[str, list[str]]:
     """Give the IAM actions of the operations that boto3 methods of the services stand for."""
     session = botocore.session.get_session()
-    services = ("cloudformation", "cloudwatch", "dms", "ec2", "glue", "iam", "kinesis", "redshift-data", "s3", "sts")
+    services = ("cloudformation", "cloudwatch", "dms", "ec2", "glue", "iam", "kinesis", "redshift-data", "s3", "sts",
+                "stepfunctions")  # fmt: skip
     found: dict[str, list[str]] = {}
     for service in services:
         for name in session.get_service_model(service).operation_names:
-            action = S3_ACTIONS.get(name, f"s3:{name}") if service == "s3" else f"{service}:{name}"
+            action = (
+                S3_ACTIONS.get(name, f"s3:{name}") if service == "s3" else f"{PREFIXES.get(service, service)}:{name}"
+            )
             found.setdefault(xform_name(name), []).append(action)
     more = {"head_bucket": ["s3:ListBucket"], "list_object_versions": ["s3:ListBucketVersions"]}
     return found | more | {"delete_objects": ["s3:DeleteObject", "s3:DeleteObjectVersion"]}
@@ -249,6 +253,7 @@ def called(path: Path) -> Iterator[tuple[str, list[str]]]:
 def test_every_call_of_the_command_is_listed() -> None:
     """What `freshet deploy`, `destroy`, `status` and `query` ask of AWS stands in the table of rights."""
     modules = [*(ROOT / "freshet" / "deploy").glob("*.py"), *(ROOT / "freshet" / "cli").glob("de*.py")]
+    modules += (ROOT / "freshet" / "cli").glob("workflow*.py")
     calls = [call for path in [*modules, ROOT / "freshet/redshift/data_api.py"] for call in called(path)]
     assert len(calls) > 40
     assert [] == [name for name, actions in calls if not any(is_listed(action, needed()) for action in actions)]
@@ -275,9 +280,12 @@ def test_no_right_is_listed_for_nothing() -> None:
     """A service that the templates do not use, or a misspelt action, would stand out."""
     session = botocore.session.get_session()
     known = {"iam:PassRole", "logs:CreateLogDelivery", "logs:DeleteLogDelivery"}
-    known |= {"s3:ListBucket", "s3:ListBucketVersions", "s3:DeleteObjectVersion"}
+    known |= {"s3:ListBucket", "s3:ListBucketVersions", "s3:DeleteObjectVersion", "s3:GetObjectVersion"}
     for verb in ("Get", "Put"):
         known |= {f"s3:{verb}EncryptionConfiguration", f"s3:{verb}LifecycleConfiguration"}
+    names = {prefix: service for service, prefix in PREFIXES.items()}
     for service in {action.partition(":")[0] for action in needed()}:
-        known |= {f"{service}:{name}" for name in session.get_service_model(service).operation_names}
+        known |= {
+            f"{service}:{name}" for name in session.get_service_model(names.get(service, service)).operation_names
+        }
     assert set() == {action for action in needed() if not any(fnmatch.fnmatchcase(one, action) for one in known)}

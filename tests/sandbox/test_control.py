@@ -69,7 +69,7 @@ def test_a_restart_forgets_nothing_that_matters(state: Path) -> None:
     told: list[str] = []
     first = control.start(state, on_progress=told.append)
     parts = {line.split(" is ready")[0] for line in told if " is ready" in line}  # the order is the machine's
-    assert {"MySQL", "DMS", "Redshift", "Kinesis, S3 and Secrets Manager"} == parts
+    assert {"MySQL", "DMS", "Redshift", "Kinesis, S3, Glue and the others"} == parts
     stream = first["stream"]
     sequence = client(first, "kinesis").put_record(StreamName=stream, Data=b"kept", PartitionKey="k")["SequenceNumber"]
     tokens, mysql = secret(first, "token_secret"), secret(first, "mysql_secret")
