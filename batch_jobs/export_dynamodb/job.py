@@ -161,7 +161,10 @@ class Export:
             wanted, gone = self._plan(item_table, reports)
         self._tell_plan()
         hold.check()
+        result = self.result
+        run.note = f"{counted(result.to_put, 'item')} to write, {result.to_delete:,} to delete"
         if self.settings.dry_run:
+            run.note += "; dry run"
             return
         self.memory.note_begun(item_table.id)
         hold.wrote = True
@@ -173,6 +176,7 @@ class Export:
             swept = sweep(self.spark, self._tasks, gone, self.definition.write_units_per_s, self._where)
             self._add(swept, hold)
             self.result.items_there = sum(one.counted for one in swept)
+        run.note = f"{counted(result.put, 'item')} written, {result.deleted:,} deleted, {result.items_there:,} there"
         self.memory.note_done()
         self._compare()
 
@@ -207,8 +211,9 @@ class Export:
         built = sum(report.items for report in reports)
         if sum(rows) != source.rows or built != source.keys:
             raise Differs(
-                f"export {self.definition.name}: {source.rows} rows of {source.keys} keys were copied, but the parts hold "
-                f"{sum(rows)} rows and make {built} items; nothing was written. This should not happen: run it again"
+                f"export {self.definition.name}: {counted(source.rows, 'row')} of {counted(source.keys, 'key')} were copied, "
+                f"but the parts hold {counted(sum(rows), 'row')} and make {counted(built, 'item')}; nothing was written. "
+                "This should not happen: run it again"
             )
 
     def _plan(self, item_table: ItemTable, reports: Sequence[Report]) -> tuple[str, str]:
@@ -260,8 +265,9 @@ class Export:
         if result.items_there == result.keys and result.put == result.to_put and result.deleted <= result.to_delete:
             return
         raise Differs(
-            f"export {result.export}: DynamoDB table {result.table} holds {result.items_there} items, but the source has "
-            f"{result.keys} keys; {result.put} of {result.to_put} were written, {result.deleted} of {result.to_delete} deleted. "
+            f"export {result.export}: DynamoDB table {result.table} holds {counted(result.items_there or 0, 'item')}, but the "
+            f"source has {counted(result.keys, 'key')}; {result.put} of {result.to_put} were written, "
+            f"{result.deleted} of {result.to_delete} deleted. "
             "Items that this export did not write are never deleted: an export wants a table of its own. "
             "Items that somebody deleted come back by a run without --incremental"
         )
@@ -324,7 +330,8 @@ def refusal(definition: Definition, problems: Counter[str], samples: dict[str, l
     told = []
     for problem, count in sorted(problems.items()):
         code, _, column = problem.partition(":")
-        told.append(f"{count:,} {PROBLEMS[code]}" + (f" in column {column}" if column else ""))
+        what, _, rest = PROBLEMS[code].partition(" ")
+        told.append(f"{counted(count, what.removesuffix('s'))} {rest}" + (f" in column {column}" if column else ""))
         if code == "item_too_large":
             told[-1] += f", the heaviest {heaviest:,}"
     key, where = quoted(definition.key), definition.source_name
@@ -338,6 +345,11 @@ def refusal(definition: Definition, problems: Counter[str], samples: dict[str, l
         f"export {definition.name}: {'; '.join(told)}. Nothing was written. Find them in {where} where {' or '.join(ways)}; "
         "leave them out, or take fewer rows or columns, in select.sql"
     )
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def stop(definition: Definition, why: str, result: Result) -> FreshetError:
