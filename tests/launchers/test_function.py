@@ -1,4 +1,4 @@
-"""The function for pullers as AWS Lambda calls it: Python 3.13, boto3, and the code that is uploaded; Redshift is the sandbox's."""
+"""The function for pullers as AWS Lambda calls it: Python 3.13, boto3, the code that is uploaded; Redshift is the sandbox's."""
 
 import subprocess
 import uuid

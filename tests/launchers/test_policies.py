@@ -31,7 +31,7 @@ SCRIPT = LAUNCHERS / "streaming_cdc_kinesis2redshift.py"
 JOBS = {"StreamingJob": "StreamingRole", "BootstrapJob": "BootstrapRole", "InitialJob": "SimulatorRole",
         "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole", "RunSqlJob": "RunSqlRole",
         "LoadJob": "LoadRole", "ExportJob": "ExportRole", "PullFunction": "PullRole"}  # fmt: skip
-TEMPLATES = {role: "jobs" for role in JOBS.values()} | {
+TEMPLATES = dict.fromkeys(JOBS.values(), "jobs") | {
     "RunSqlRole": "workflows", "LoadRole": "workflows", "ExportRole": "serving", "PullRole": "serving",
 }  # fmt: skip
 SIZES = {
@@ -121,7 +121,7 @@ class Deployed:
 
     def rights(self, role: str) -> list[Any]:
         """All that a role allows, Glue's part included."""
-        managed = {arn: self.jobs["GlueItself"]["Properties"] for arn in self.role(role).get("ManagedPolicyArns", ())}
+        managed = dict.fromkeys(self.role(role).get("ManagedPolicyArns", ()), self.jobs["GlueItself"]["Properties"])
         return allowed_by(self.role(role), managed)
 
     def needs(self, call: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
