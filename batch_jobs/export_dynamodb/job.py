@@ -24,6 +24,8 @@ from batch_jobs.export_dynamodb.definition import Definition
 from batch_jobs.export_dynamodb.holding import Holding, holding
 from batch_jobs.export_dynamodb.items import ITEM_BYTES_MAX, Shape, units_of
 from batch_jobs.export_dynamodb.memory import HoldLost, Memory, Tables
+from batch_jobs.export_dynamodb.pace import MARGIN
+from batch_jobs.export_dynamodb.progress import so_far, watched
 from batch_jobs.export_dynamodb.snapshot import Source, copy_source, unload, unload_query
 from batch_jobs.export_dynamodb.sweep import sweep
 from batch_jobs.export_dynamodb.table import ItemTable, check_key, describe
@@ -169,9 +171,11 @@ class Export:
         self.memory.note_begun(item_table.id)
         hold.wrote = True
         with self._timed("write"):
-            written = self._write(reports, wanted) if self.result.to_put else []
+            with watched(self.settings.hold_s / MARGIN, lambda: self._tell_progress(run)):
+                written = self._write(reports, wanted) if self.result.to_put else []
             self._add(written, hold)
-            run.progress(sum(one.rows for one in written), sum(one.bytes for one in written))
+            run.rows, run.bytes = sum(one.rows for one in written), sum(one.bytes for one in written)
+            run.progress()
         with self._timed("sweep"):
             swept = sweep(self.spark, self._tasks, gone, self.definition.write_units_per_s, self._where)
             self._add(swept, hold)
@@ -192,7 +196,7 @@ class Export:
     @property
     def _where(self) -> Where:
         d, w, s = self.definition, self.warehouse, self.settings
-        return Where(d.table, d.key, w.workgroup, w.database, d.name, s.run, s.hold_s)
+        return Where(d.table, d.key, w.workgroup, w.database, d.name, s.run, s.hold_s, s.staging.url("progress/"))
 
     def _judge(self, source: Source, reports: Sequence[Report]) -> None:
         result, rows = self.result, [report.rows for report in reports]
@@ -292,6 +296,13 @@ class Export:
                 }
             },
         )
+
+    def _tell_progress(self, run: runs.Run) -> None:
+        far = so_far(self.s3, self.settings.staging.url("progress/"))
+        if (far.rows, far.bytes) != (run.rows, run.bytes):
+            run.rows, run.bytes = far.rows, far.bytes
+            run.progress()
+            log.info("writing", extra={"fields": {"put": far.puts, "to_put": self.result.to_put, "rows": far.rows}})
 
     def _clean_up(self) -> None:
         """Drop tables and delete files of this run and of killed ones; what cannot be now, the next run does."""

@@ -181,6 +181,8 @@ def tell(line: dict[str, Any]) -> None:
             f"{line['rows']:,} rows of {line['keys']:,} keys; {line['to_put']:,} items to write, "
             f"{line['to_delete']:,} to delete; at least {line['writing_takes_s_at_least']:,} s of writing"
         )
+    elif line["event"] == "writing":
+        out.print(f"  {line['put']:,} of {line['to_put']:,} written")
     elif line["event"] == "exported":
         out.print(render(line))
     elif line["level"] in {"error", "critical"}:

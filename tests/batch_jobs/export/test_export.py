@@ -190,3 +190,16 @@ def test_super_becomes_its_json(mart: Mart) -> None:
     for user, text in documents.items():
         (written,) = found[user]
         assert (json.loads(text) if text else None) == (json.loads(written) if written else None)
+
+
+def test_how_far_it_is_can_be_seen_while_it_writes(mart: Mart, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and in the ledger of runs: a part of the items, while the rest is still to come."""
+    mart.make(some_rows(300, 250))
+    caplog.set_level("INFO", "batch_jobs")
+    result = mart.export(rate=60, hold_s=4.0)
+    told = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "writing"]
+    assert {result.to_put} == {each["to_put"] for each in told}
+    assert sorted(each["put"] for each in told) == [each["put"] for each in told]
+    assert 0 < told[0]["put"] < result.put
+    last = next(run for run in runs.recent(mart.place.warehouse) if run["name"] == mart.name)
+    assert (300, f"{result.put} items written, 0 deleted, {result.put} there") == (last["rows"], last["message"])
