@@ -93,6 +93,8 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     warehouse.add_argument(
         "--workflow_roles", default="", help="names of the roles of the jobs that run SQL and load files, in this order"
     )
+    warehouse.add_argument("--pull_role", default="", help="name of the role of the function for pullers")
+    warehouse.add_argument("--export_role", default="", help="name of the role of the job that exports")
     parser.add_argument("--token_secret", required=True, help="gets its first key if it has none")
     return parser.parse_known_args(argv)[0]
 
@@ -201,7 +203,8 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     warehouse = Warehouse(chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
     user = f"IAMR:{chosen.job_role}"
     workers = [f"IAMR:{role}" for role in several(chosen.workflow_roles)]
-    make_identities(warehouse, [user, *workers, *several(chosen.operators)])
+    puller, exporter = ([f"IAMR:{role}"] if role else [] for role in (chosen.pull_role, chosen.export_role))
+    make_identities(warehouse, [user, *workers, *puller, *exporter, *several(chosen.operators)])
     schemas = warehouse.names("select schema_name from svv_redshift_schemas")
     if SCHEMA not in schemas:
         warehouse.run(f"create schema {SCHEMA} authorization {quoted(user)}")
@@ -210,9 +213,16 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     for schema in (SCHEMA, chosen.target_schema):  # with the grant option the job can let its readers in
         warehouse.run(f"grant usage, create on schema {quoted(schema)} to {quoted(user)} with grant option")
     print(f"{user} makes its tables in {SCHEMA} and {chosen.target_schema}")
-    make_run_ledger(chosen, [*workers, *several(chosen.operators)])
+    make_run_ledger(chosen, [*workers, *exporter, *several(chosen.operators)])
     let_in(warehouse, user, several(chosen.readers), several(chosen.operators))
     let_workflows_in(warehouse, user, workers, chosen)
+    makers = [user, *workers]
+    for server in (*puller, *exporter):
+        let_read(warehouse, server, chosen.target_schema, makers)
+    for each in puller:  # a pipeline's ledger tells when its rows were committed
+        let_read(warehouse, each, SCHEMA, [user])
+    for each in exporter:
+        warehouse.run(f"grant usage, create on schema {SCHEMA} to {quoted(each)}")
 
 
 def make_identities(warehouse: "Warehouse", users: Sequence[str]) -> None:
@@ -260,6 +270,16 @@ def let_workflows_in(warehouse: "Warehouse", user: str, workers: Sequence[str], 
         warehouse.run(f"grant select on all tables in schema {quoted(chosen.target_schema)} to {quoted(reader)}")
         later = f"alter default privileges for user {quoted(user)} in schema {quoted(chosen.target_schema)}"
         warehouse.run(f"{later} grant select on tables to {quoted(reader)}")
+
+
+def let_read(warehouse: "Warehouse", reader: str, schema: str, makers: Sequence[str]) -> None:
+    """Let a user read all tables of a schema, also those that some users make later."""
+    warehouse.run(f"grant usage on schema {quoted(schema)} to {quoted(reader)}")
+    warehouse.run(f"grant select on all tables in schema {quoted(schema)} to {quoted(reader)}")
+    for maker in makers:
+        later = f"alter default privileges for user {quoted(maker)} in schema {quoted(schema)}"
+        warehouse.run(f"{later} grant select on tables to {quoted(reader)}")
+    print(f"{reader} may read {schema}")
 
 
 def several(names: str) -> "list[str]":

@@ -86,18 +86,19 @@ def read_definition(place: str, s3: Any) -> Definition:
     with tempfile.TemporaryDirectory(prefix="freshet-") as scratch:
         folder = Path(scratch, place.rstrip("/").rpartition("/")[2])
         folder.mkdir()
-        bucket, key = files.split(place.rstrip("/"))
-        for name in (YAML_FILE, SELECT_FILE):
-            try:
-                (folder / name).write_bytes(s3.get_object(Bucket=bucket, Key=f"{key}/{name}")["Body"].read())
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code != "NoSuchKey":
-                    raise EnvironmentFault(f"{place}/{name} cannot be read ({code}): check the role's rights") from None
-            except BotoCoreError as error:
-                raise EnvironmentFault(
-                    f"{place} cannot be read ({type(error).__name__}): check region and network"
-                ) from None
+        try:
+            # Listed, not tried: to who may not list the bucket, S3 does not tell a missing file from a forbidden one.
+            for url in files.listed(s3, f"{place.rstrip('/')}/"):
+                bucket, key = files.split(url)
+                if (name := key.rpartition("/")[2]) in {YAML_FILE, SELECT_FILE}:
+                    (folder / name).write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise EnvironmentFault(f"{place} cannot be read ({code}): check the role's rights") from None
+        except BotoCoreError as error:
+            raise EnvironmentFault(
+                f"{place} cannot be read ({type(error).__name__}): check region and network"
+            ) from None
         return load_definition(folder)
 
 

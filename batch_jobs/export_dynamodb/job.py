@@ -24,6 +24,8 @@ from batch_jobs.export_dynamodb.definition import Definition
 from batch_jobs.export_dynamodb.holding import Holding, holding
 from batch_jobs.export_dynamodb.items import ITEM_BYTES_MAX, Shape, units_of
 from batch_jobs.export_dynamodb.memory import HoldLost, Memory, Tables
+from batch_jobs.export_dynamodb.pace import MARGIN
+from batch_jobs.export_dynamodb.progress import so_far, watched
 from batch_jobs.export_dynamodb.snapshot import Source, copy_source, unload, unload_query
 from batch_jobs.export_dynamodb.sweep import sweep
 from batch_jobs.export_dynamodb.table import ItemTable, check_key, describe
@@ -161,18 +163,24 @@ class Export:
             wanted, gone = self._plan(item_table, reports)
         self._tell_plan()
         hold.check()
+        result = self.result
+        run.note = f"{counted(result.to_put, 'item')} to write, {result.to_delete:,} to delete"
         if self.settings.dry_run:
+            run.note += "; dry run"
             return
         self.memory.note_begun(item_table.id)
         hold.wrote = True
         with self._timed("write"):
-            written = self._write(reports, wanted) if self.result.to_put else []
+            with watched(self.settings.hold_s / MARGIN, lambda: self._tell_progress(run)):
+                written = self._write(reports, wanted) if self.result.to_put else []
             self._add(written, hold)
-            run.progress(sum(one.rows for one in written), sum(one.bytes for one in written))
+            run.rows, run.bytes = sum(one.rows for one in written), sum(one.bytes for one in written)
+            run.progress()
         with self._timed("sweep"):
             swept = sweep(self.spark, self._tasks, gone, self.definition.write_units_per_s, self._where)
             self._add(swept, hold)
             self.result.items_there = sum(one.counted for one in swept)
+        run.note = f"{counted(result.put, 'item')} written, {result.deleted:,} deleted, {result.items_there:,} there"
         self.memory.note_done()
         self._compare()
 
@@ -188,7 +196,7 @@ class Export:
     @property
     def _where(self) -> Where:
         d, w, s = self.definition, self.warehouse, self.settings
-        return Where(d.table, d.key, w.workgroup, w.database, d.name, s.run, s.hold_s)
+        return Where(d.table, d.key, w.workgroup, w.database, d.name, s.run, s.hold_s, s.staging.url("progress/"))
 
     def _judge(self, source: Source, reports: Sequence[Report]) -> None:
         result, rows = self.result, [report.rows for report in reports]
@@ -207,8 +215,9 @@ class Export:
         built = sum(report.items for report in reports)
         if sum(rows) != source.rows or built != source.keys:
             raise Differs(
-                f"export {self.definition.name}: {source.rows} rows of {source.keys} keys were copied, but the parts hold "
-                f"{sum(rows)} rows and make {built} items; nothing was written. This should not happen: run it again"
+                f"export {self.definition.name}: {counted(source.rows, 'row')} of {counted(source.keys, 'key')} were copied, "
+                f"but the parts hold {counted(sum(rows), 'row')} and make {counted(built, 'item')}; nothing was written. "
+                "This should not happen: run it again"
             )
 
     def _plan(self, item_table: ItemTable, reports: Sequence[Report]) -> tuple[str, str]:
@@ -260,8 +269,9 @@ class Export:
         if result.items_there == result.keys and result.put == result.to_put and result.deleted <= result.to_delete:
             return
         raise Differs(
-            f"export {result.export}: DynamoDB table {result.table} holds {result.items_there} items, but the source has "
-            f"{result.keys} keys; {result.put} of {result.to_put} were written, {result.deleted} of {result.to_delete} deleted. "
+            f"export {result.export}: DynamoDB table {result.table} holds {counted(result.items_there or 0, 'item')}, but the "
+            f"source has {counted(result.keys, 'key')}; {result.put} of {result.to_put} were written, "
+            f"{result.deleted} of {result.to_delete} deleted. "
             "Items that this export did not write are never deleted: an export wants a table of its own. "
             "Items that somebody deleted come back by a run without --incremental"
         )
@@ -286,6 +296,13 @@ class Export:
                 }
             },
         )
+
+    def _tell_progress(self, run: runs.Run) -> None:
+        far = so_far(self.s3, self.settings.staging.url("progress/"))
+        if (far.rows, far.bytes) != (run.rows, run.bytes):
+            run.rows, run.bytes = far.rows, far.bytes
+            run.progress()
+            log.info("writing", extra={"fields": {"put": far.puts, "to_put": self.result.to_put, "rows": far.rows}})
 
     def _clean_up(self) -> None:
         """Drop tables and delete files of this run and of killed ones; what cannot be now, the next run does."""
@@ -324,7 +341,8 @@ def refusal(definition: Definition, problems: Counter[str], samples: dict[str, l
     told = []
     for problem, count in sorted(problems.items()):
         code, _, column = problem.partition(":")
-        told.append(f"{count:,} {PROBLEMS[code]}" + (f" in column {column}" if column else ""))
+        what, _, rest = PROBLEMS[code].partition(" ")
+        told.append(f"{counted(count, what.removesuffix('s'))} {rest}" + (f" in column {column}" if column else ""))
         if code == "item_too_large":
             told[-1] += f", the heaviest {heaviest:,}"
     key, where = quoted(definition.key), definition.source_name
@@ -338,6 +356,11 @@ def refusal(definition: Definition, problems: Counter[str], samples: dict[str, l
         f"export {definition.name}: {'; '.join(told)}. Nothing was written. Find them in {where} where {' or '.join(ways)}; "
         "leave them out, or take fewer rows or columns, in select.sql"
     )
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def stop(definition: Definition, why: str, result: Result) -> FreshetError:

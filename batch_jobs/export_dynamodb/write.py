@@ -28,6 +28,7 @@ from batch_jobs.export_dynamodb import files
 from batch_jobs.export_dynamodb.items import units_of
 from batch_jobs.export_dynamodb.memory import Memory, Tables
 from batch_jobs.export_dynamodb.pace import MARGIN, Hold, Pace
+from batch_jobs.export_dynamodb.progress import Notes
 from freshet.errors import FreshetError
 from freshet.pipeline.tasks import Batches, aws_client, guarded
 from freshet.redshift.data_api import Warehouse
@@ -51,7 +52,7 @@ Request = dict[str, Any]
 
 @dataclass(frozen=True)
 class Where:
-    """Where the tasks write, and as whom: nothing of it is secret."""
+    """Where the tasks write, as whom, and where they note how far they are: nothing of it is secret."""
 
     table: str
     key: str
@@ -60,6 +61,7 @@ class Where:
     export: str
     run: str
     hold_s: float
+    notes: str
 
 
 @dataclass
@@ -216,20 +218,22 @@ def write(spark: SparkSession, shares: Sequence[Share], where: Where) -> list[Wr
         for batch in tasks:
             for number in range_of(batch):
                 share = shares[number]
-                done = guarded_writer(where, share.units_per_s, functools.partial(_write_share, share))
+                notes = Notes(aws_client("s3"), where.notes, where.hold_s / MARGIN / 3)
+                done = guarded_writer(where, share.units_per_s, functools.partial(_write_share, share, notes))
                 yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(done))]})
 
     frame = spark.range(0, len(shares), 1, len(shares)).mapInArrow(guarded("write", work), "report string")
     return [Written(**json.loads(row["report"])) for row in frame.collect()]
 
 
-def _write_share(share: Share, made: Writer) -> None:
+def _write_share(share: Share, notes: Notes, made: Writer) -> None:
     s3 = aws_client("s3")
     for url, wanted in share.items:
         keys = keys_in(s3, wanted) if wanted else None
         for batch in batches(_requests(s3, url, keys, made.done), share.units_per_s):
             made.send(batch)
             made.done.puts += len(batch)
+            notes.tell(made.done.puts, made.done.rows, made.done.bytes)
 
 
 def range_of(batch: pa.RecordBatch) -> list[int]:

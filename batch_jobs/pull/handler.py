@@ -10,8 +10,10 @@ in `insert`, as no order between the two is documented. What goes wrong is raise
 names identifiers and never values. `setup_test` gives a whole answer without rows, and `success`, `message`, `tests` beside it.
 Freshet's own puller also asks for `"describe": true`: the types of the columns.
 
+The definitions are in `pulls.json` beside this module, as JSON: {NAME: definition}, as in sql/pulls/NAME.yaml. `freshet deploy`
+puts it into the function's code: all variables of a function together have 4 KB at most.
+
 Environment:
-    FRESHET_PULLS      JSON: {NAME: definition}, as in sql/pulls/NAME.yaml
     FRESHET_WORKGROUP  the serverless workgroup
     FRESHET_DATABASE   the database
     FRESHET_SECRET     ARN of a secret to sign in with; without it the function's role does
@@ -29,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -41,6 +44,7 @@ from batch_jobs.pull.state import read_state
 from freshet.errors import EnvironmentFault, InputError
 from freshet.redshift.data_api import Warehouse
 
+DEFINITIONS: Final = Path(__file__).with_name("pulls.json")
 SECRETS_KNOWN: Final = frozenset({"pull"})
 Json = dict[str, Any]
 
@@ -52,7 +56,7 @@ def handler(event: Any, context: Any) -> Json:
         FreshetError: The request, the definition or the warehouse is wrong; the message says which.
     """
     began = time.monotonic()
-    definitions = _definitions(os.environ.get("FRESHET_PULLS", ""))
+    definitions = _definitions(DEFINITIONS)
     answer = respond(event, definitions, _warehouse(), lambda: context.get_remaining_time_in_millis() / 1000)
     line = {
         "event": "pull",
@@ -129,14 +133,15 @@ def _chosen(secrets: Any, definitions: Mapping[str, Definition]) -> Definition:
 
 
 @lru_cache(maxsize=1)
-def _definitions(text: str) -> Mapping[str, Definition]:
+def _definitions(file: Path) -> Mapping[str, Definition]:
     try:
-        content = json.loads(text)
-    except ValueError:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         content = None
     if not isinstance(content, dict) or not content:
         raise EnvironmentFault(
-            "FRESHET_PULLS is not set to JSON of the form {NAME: definition}: set it on the function"
+            f"{file.name} with what may be pulled, as JSON of the form {{NAME: definition}}, is not in the function's code: "
+            "freshet deploy puts it there"
         )
     return {name: read_definition(name, body) for name, body in content.items()}
 

@@ -21,6 +21,7 @@ from freshet.cli.context import (
     out,
 )
 from freshet.cli.deploy_screen import Screen, render_plan
+from freshet.cli.serving_place import export_definitions, export_files, pull_definitions, table_arns
 from freshet.cli.workflow_place import all_sql_files
 from freshet.deploy import dms as capture
 from freshet.deploy.account import Account, aws_errors, open_account
@@ -154,11 +155,16 @@ class Deployment:
         self.check_templates(templates)
         certificates = rds_certificates(self.kept, self.choices.rds_ca)
         with self.screen.doing("packaging"):
-            sql = all_sql_files(self.kept / self.account.stack / "loads")
-            package = package_code(ROOT, self.definition, place, self.kept, certificates, sql, self.screen.update)
+            exports, pulls = export_definitions(), pull_definitions()
+            sql = all_sql_files(self.kept / self.account.stack / "loads") | export_files()
+            package = package_code(
+                ROOT, self.definition, place, self.kept, certificates, sql, pulls, self.screen.update
+            )
         made_bucket = is_own and self.make_bucket()
         self.upload(bucket, templates, package)
-        filled = {**package.parameters, "S3BucketName": bucket, "DmsCertificateArn": self.certificate(certificates)}
+        tables = table_arns(exports, self.account.partition, self.account.region, self.account.id)
+        filled = {**package.parameters, "S3BucketName": bucket, "ExportTableArns": tables}
+        filled["DmsCertificateArn"] = self.certificate(certificates)
         values = effective(self.declared, before, self.given, filled, offered)
         change_set, changes = self.plan(root, templates, values, before)
         result: dict[str, Any] = {

@@ -14,8 +14,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from batch_jobs.export_dynamodb.definition import PARTS_MAX, find_export, load_definition
-from freshet.cli.context import JSON_OPTION, Place, announce, err, last_line, out, running_place
+from freshet.cli.context import (
+    AWS_OPTION,
+    JSON_OPTION,
+    STACK_OPTION,
+    AwsPlace,
+    Place,
+    announce,
+    aws_place,
+    err,
+    last_line,
+    out,
+    running_place,
+    wants_aws,
+)
+from freshet.cli.export_aws import export_on_aws
 from freshet.cli.run import JobProcess, stop_with_parent
+from freshet.deploy.account import aws_errors
+from freshet.errors import InputError
 
 export = typer.Typer(no_args_is_help=True, help="Hand a table out to other stores.")
 
@@ -43,12 +59,20 @@ def dynamodb(
         show_default="of the export",
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Build and judge every item, and write none."),
+    aws: bool = AWS_OPTION,
+    stack: str | None = STACK_OPTION,
     json_output: bool = JSON_OPTION,
 ) -> int:  # fmt: skip
     """Write the rows of each key of a Redshift table or query as one item of a DynamoDB table.
 
+    With --aws the Glue job of the stack runs what was deployed, and is followed to its end; Ctrl-C stops it.
+
     Example: freshet export dynamodb my_export --incremental --rate 500
     """
+    if wants_aws(aws):
+        return _on_aws(aws_place(stack), name, incremental, rate, parts, dry_run, json_output)
+    if stack is not None:
+        raise InputError(f"--stack {stack} is for AWS: say --aws too")
     folder = find_export(name)
     load_definition(folder)  # what is wrong with it is told before anything is started
     place = running_place()
@@ -70,6 +94,19 @@ def dynamodb(
     elif code != 0 and not any(line["level"] == "error" for line in lines):
         err.print(f"[bold red]error[/bold red] the job ended with {code} and said nothing: see {job.log.name}")
     return code
+
+
+def _on_aws(
+    place: AwsPlace, name: str, incremental: bool, rate: int | None, parts: int | None, dry_run: bool, json_output: bool
+) -> int:
+    announce(place, json_output)
+    arguments = {flag: "true" for flag, given in (("--incremental", incremental), ("--dry_run", dry_run)) if given}
+    arguments |= {flag: str(value) for flag, value in (("--rate", rate), ("--parts", parts)) if value is not None}
+    try:
+        with aws_errors():
+            return export_on_aws(place, name, arguments, json_output)
+    finally:
+        place.close()
 
 
 def start_export(place: Place, folder: Path, options: list[str], on_line: Any = None) -> JobProcess:
@@ -144,6 +181,8 @@ def tell(line: dict[str, Any]) -> None:
             f"{line['rows']:,} rows of {line['keys']:,} keys; {line['to_put']:,} items to write, "
             f"{line['to_delete']:,} to delete; at least {line['writing_takes_s_at_least']:,} s of writing"
         )
+    elif line["event"] == "writing":
+        out.print(f"  {line['put']:,} of {line['to_put']:,} written")
     elif line["event"] == "exported":
         out.print(render(line))
     elif line["level"] in {"error", "critical"}:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import typer
-import yaml
 from botocore.config import Config
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from batch_jobs.pull.copy_folder import open_folder
-from batch_jobs.pull.definition import Definition, read_definition
+from batch_jobs.pull.definition import Definition
 from batch_jobs.pull.files import Format
 from batch_jobs.pull.puller import Call, Pulled, in_process, on_lambda, pull, request
 from freshet.cli.context import (
@@ -26,11 +25,11 @@ from freshet.cli.context import (
     last_line,
     out,
 )
+from freshet.cli.serving_place import PULLS, read_pull
 from freshet.deploy.account import aws_errors
 from freshet.errors import EnvironmentFault, InputError
 from freshet.redshift import runs
 
-PULLS: Final = Path("sql/pulls")
 FUNCTION_OUTPUT: Final = "PullFunctionName"
 LAMBDA_MAX_S: Final = 900
 TOLD_EVERY_BYTES: Final = 8 * 1024 * 1024
@@ -60,7 +59,7 @@ def pull_command(
 
     Example: freshet pull sport_event_activity --to copy
     """
-    pulls = load_definition(find_definition(definition))
+    pulls, _ = read_pull(find_definition(definition))
     if to is None and not test:
         raise InputError("say where the copy goes: --to FOLDER")
     place = find_place(aws, stack)
@@ -106,22 +105,6 @@ def find_definition(name: str | None, root: Path = PULLS) -> Path:
         if path.is_file():
             return path
     raise InputError(f"there is no pull {name}: under {root}/ there are {names}")
-
-
-def load_definition(path: Path) -> Definition:
-    """Read a definition's file.
-
-    Raises:
-        InputError: It cannot be read, or is no definition.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(f"{path}{f':{mark.line + 1}' if mark else ''}: this is no YAML") from None
-    return read_definition(path.stem, content)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from freshet.deploy.bundles import shell_bundle, shell_pins
+from freshet.deploy.bundles import pull_code, shell_bundle, shell_pins
 from freshet.deploy.templates import nested_templates, with_urls
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from freshet.errors import EnvironmentFault, InputError
@@ -30,10 +30,12 @@ CERTIFICATES_LIFE_S: Final = 30 * 86400
 SCRIPTS: Final = {
     "StreamingScriptUrl": "streaming_cdc_kinesis2redshift.py",
     "ShellScriptUrl": "python_shell.py",
+    "ExportScriptUrl": "export_dynamodb.py",
 }
 FILLED: Final = (
     "S3BucketName", "PipelineName", "PipelineUrl", "TargetSchema", "Readers", "StreamingModules", "ShellBundleUrl",
-    "CertificatesUrl", "DmsCertificateArn", "SqlPrefix", "WorkflowDefinitionKey", *SCRIPTS,
+    "CertificatesUrl", "DmsCertificateArn", "SqlPrefix", "WorkflowDefinitionKey", "ExportTableArns",
+    "PullCodeKey", *SCRIPTS,
 )  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def content_hash(files: Sequence[Path]) -> str:
 
 
 def sql_artifacts(files: Mapping[str, Path], stack: str) -> tuple[str, list[Artifact]]:
-    """Give the files of workflows and loads their keys, below one prefix that changes with any of them.
+    """Give the files of workflows, loads and exports their keys, below one prefix that changes with any of them.
 
     Args:
         files: By their place below the prefix, such as "workflows/NAME/workflow.yaml".
@@ -147,7 +149,7 @@ def package_templates(folder: Path, place: Place, work: Path) -> Templates:
 
 def package_code(
     clone: Path, definition: Definition, place: Place, kept: Path, certificates: Path, sql: Mapping[str, Path],
-    say: Callable[[str], None],
+    pulls: Mapping[str, Any], say: Callable[[str], None],
 ) -> Package:  # fmt: skip
     """Build and fetch what the jobs need.
 
@@ -157,7 +159,8 @@ def package_code(
         place: Where the files will lie.
         kept: A folder for what is worth keeping until the next time, such as wheels.
         certificates: RDS's authorities, PEM.
-        sql: Files of workflows and loads, by their place in the bucket.
+        sql: Files of workflows, loads and exports, by their place in the bucket.
+        pulls: What may be pulled, by name.
         say: Told before each part that takes a while.
 
     Raises:
@@ -176,6 +179,7 @@ def package_code(
     pure = download(shell_pins(pins(clone / "simulators" / "constraints.txt")), PYTHON_SHELL, kept / "wheels")
     bundle = place.code(shell_bundle(clone, pure, kept / "shell.zip"))
     wheels = [place.code(path) for path in (own, *modules)]
+    functions = [place.code(pull_code(clone, pulls, kept / place.stack / "pull.zip"))] if pulls else []
     authorities, machine = place.code(certificates), place.code(clone / "cloudformation" / STATE_MACHINE)
     sql_prefix, sql_files = sql_artifacts(sql, place.stack)
     files = [definition.folder / "select.sql", definition.folder / "pipeline.yaml"]
@@ -185,6 +189,7 @@ def package_code(
             *scripts.values(),
             *wheels,
             bundle,
+            *functions,
             authorities,
             machine,
             *sql_files,
@@ -200,6 +205,7 @@ def package_code(
             "CertificatesUrl": place.s3(authorities.key),
             "SqlPrefix": sql_prefix,
             "WorkflowDefinitionKey": machine.key,
+            "PullCodeKey": functions[0].key if functions else "",
             **{parameter: place.s3(script.key) for parameter, script in scripts.items()},
         },
     )

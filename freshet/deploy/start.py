@@ -157,8 +157,8 @@ class Starter:
         machine = self.outputs.get("WorkflowStateMachineArn")
         if machine and stop_executions(self.account.client("stepfunctions"), machine):
             self.say("workflows: stopped")
-        names = ("RunSqlJobName", "LoadJobName", "IncrementalJobName", "UpsertJobName", "InitialJobName", "BootstrapJobName",
-                 "StreamingJobName")  # fmt: skip
+        names = ("RunSqlJobName", "LoadJobName", "ExportJobName", "IncrementalJobName", "UpsertJobName", "InitialJobName",
+                 "BootstrapJobName", "StreamingJobName")  # fmt: skip
         for output in names:
             name = self.outputs.get(output)
             if name and jobs.stop_runs(self.glue, name, self.sleep):

@@ -301,6 +301,16 @@ def _references(part: Any) -> set[str]:
     return named | {name for each in part.values() for name in _references(each)}
 
 
+class _Conditions(dict[Any, Any]):
+    """The conditions of a template, judged as they are asked for; none holds."""
+
+    def __init__(self, written: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        self.written, self.values_of = written, values
+
+    def __missing__(self, name: str | None) -> bool:
+        return name is None or bool(parsing.parse_condition(self.written[name], self.values_of, self))
+
+
 def _event(stack: Any, logical: str, physical: str, kind: str, status: str, reason: str | None = None) -> None:
     stack.events.append(cloudformation.Event(stack.stack_id, stack.name, logical, physical, kind, status, reason, None))
 
@@ -369,12 +379,14 @@ def _correct_cloudformation(patch: pytest.MonkeyPatch, cloud: Cloud) -> None:
         stack.output_map = stack._create_output_map()
 
     def told_apart(resources: Any, template: Any, parameters: Any = None) -> dict[str, list[str]]:
-        """As moto's, but a parameter is text, and is found in Sub too."""
+        """As moto's, but a parameter is text, and is found in Sub too; what its condition leaves out is not added."""
         old, new = resources._resource_json_map, template["Resources"]
         before = resources.input_parameters
         changed = {name for name, value in (parameters or {}).items() if str(before.get(name)) != str(value)}
+        defaults = {name: rule.get("Default", "") for name, rule in template.get("Parameters", {}).items()}
+        known = _Conditions(template.get("Conditions", {}), {**defaults, **(parameters or {})})
         return {
-            "Add": [name for name in new if name not in old],
+            "Add": [name for name in new if name not in old and known[new[name].get("Condition")]],
             "Modify": [
                 name for name in new if name in old and (new[name] != old[name] or changed & _references(new[name]))
             ],

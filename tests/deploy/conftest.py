@@ -23,7 +23,8 @@ PIPELINE = str(ROOT / "sql/pipelines/sport_event_activity")
 WAITS_MAX = 200
 # Of the command's modules the package `freshet.cli` shows the functions of the same names.
 SCREENS = [
-    importlib.import_module(f"freshet.cli.{name}") for name in ("context", "deploy", "destroy", "status", "query")
+    importlib.import_module(f"freshet.cli.{name}")
+    for name in ("context", "deploy", "destroy", "status", "query", "export", "export_aws", "pull")
 ]
 
 

@@ -308,6 +308,7 @@ _NAMES = {
     "AWS::Events::Rule": "Name",
     "AWS::DMS::EventSubscription": "SubscriptionName",
     "AWS::StepFunctions::StateMachine": "StateMachineName",
+    "AWS::Lambda::Function": "FunctionName",
 }
 _ANSWERS: dict[str, dict[str, _Make]] = {
     "AWS::KMS::Key": {

@@ -16,7 +16,7 @@ FILLED = {
     **{
         name: f"s3://freshet-123456789012-us-east-1/freshet/demo/code/0123456789abcdef/{name}"
         for name in ("PipelineUrl", "StreamingScriptUrl", "StreamingModules", "ShellScriptUrl", "ShellBundleUrl",
-                     "CertificatesUrl")
+                     "CertificatesUrl", "ExportScriptUrl")
     },
 }  # fmt: skip
 ZONES = {"SubnetAzA": "us-east-1a", "SubnetAzB": "us-east-1b"}
@@ -30,6 +30,10 @@ OWN_WAREHOUSE = {
     "ExistingWorkgroupArn": "arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/1",
     "ExistingWarehouseSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:its",
 }
+SERVES = {
+    "PullCodeKey": "freshet/demo/code/0123456789abcdef/pull.zip",
+    "ExportTableArns": "arn:aws:dynamodb:us-east-1:123456789012:table/one,arn:aws:dynamodb:us-east-1:123456789012:table/two",
+}
 WAYS = {
     "everything new": ZONES,
     "three zones and NAT": {**ZONES, "SubnetAzC": "us-east-1c", "EgressMode": "nat"},
@@ -41,6 +45,12 @@ WAYS = {
         **OWN_SOURCE,
         **OWN_WAREHOUSE,
         "ExistingCopyRoleArn": "arn:aws:iam::1:role/copy",
+    },
+    "pulls and exports": {**ZONES, **SERVES},
+    "a function, and somebody who may call it": {
+        **ZONES,
+        "PullCodeKey": SERVES["PullCodeKey"],
+        "PullerArn": "arn:aws:iam::123456789012:role/fivetran",
     },
     "no roles of DMS, a batch job": {**ZONES, "CreateDmsRoles": "false", "StreamingJobType": "glueetl"},
 }
@@ -57,6 +67,15 @@ def test_nothing_leads_nowhere(way: str) -> None:
     assert ("" if own else "periodical-trigger-demo") == outputs["TriggerName"]
     assert "arn:aws:states:us-east-1:123456789012:stateMachine:demo-workflow" == outputs["WorkflowStateMachineArn"]
     assert "s3://freshet-123456789012-us-east-1/data" == outputs["DataUrl"]
+    assert ("demo-pull" if "PullCodeKey" in WAYS[way] else "") == outputs["PullFunctionName"]
+    assert ("export-dynamodb-demo" if "ExportTableArns" in WAYS[way] else "") == outputs["ExportJobName"]
+
+
+def test_the_exports_job_may_write_the_tables_of_the_exports() -> None:
+    """Each of them, and no other."""
+    role = resolve(ROOT, FILLED | WAYS["pulls and exports"])["Serving"]["Resources"]["ExportRole"]["Properties"]
+    (tables,) = [s for s in role["Policies"][0]["PolicyDocument"]["Statement"] if s["Sid"] == "Tables"]
+    assert SERVES["ExportTableArns"].split(",") == tables["Resource"]
 
 
 def test_what_is_ones_own_is_not_made() -> None:

@@ -35,7 +35,10 @@ def test_every_command_and_option_exists() -> None:
     known: Any = typer.main.get_command(app)
     assert len(commands()) > 10
     for _, name, *words in commands():
-        options = {option for parameter in known.commands[name].params for option in parameter.opts}
+        command = known.commands[name]
+        while words and words[0] in getattr(command, "commands", ()):
+            command = command.commands[words.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, (name, words)
 
 
@@ -93,6 +96,6 @@ def test_the_settings_file_is_one(tmp_path: Any) -> None:
 def test_the_endpoints_of_ones_own_network_are_those_of_ours(service: str) -> None:
     """Each that the stack would make, and no other."""
     made = [str(properties["ServiceName"]) for _, _, properties in resources("AWS::EC2::VPCEndpoint")]
-    assert 8 == len(made)
+    assert 9 == len(made)
     assert [name for name in made if f".{service}'" in name]
     assert f"`{service}`" in PAGE or "gateway\nendpoint for S3" in PAGE

@@ -193,6 +193,9 @@ UNUSED = (
     "ec2:AcceptAddressTransfer", "ec2:*PrivateNatGatewayAddress", "ec2:*NatGatewayAddress", "ec2:*SubnetCidrBlock",
     "ec2:*VpnGateway", "ec2:CreateVpcEncryptionControl", "ec2:ModifyVpcTenancy",
     "iam:*GroupPolicy", "iam:*UserPolicy", "iam:*PermissionsBoundary", "iam:ListRoles",
+    "elasticfilesystem:*", "s3files:*", "lambda:AssociateRuntimeAlias", "lambda:GetLayerVersion", "lambda:PassCapacityProvider",
+    "lambda:PublishVersion", "lambda:*FunctionCodeSigningConfig", "lambda:*FunctionConcurrency", "lambda:*Function[RS]*Config",
+    "lambda:PutRuntimeManagementConfig",
     "kinesis:*EnhancedMonitoring", "kinesis:UpdateMaxRecordSize", "kinesis:UpdateStream[RW]*",
     "kms:*KeyDeletion", "kms:DisableKey", "kms:EnableKey", "kms:DisableKeyRotation",
     "logs:*IndexPolicy", "logs:*DataProtectionPolicy", "logs:*ResourcePolicy", "logs:PutBearerTokenAuthentication",
@@ -253,7 +256,7 @@ def called(path: Path) -> Iterator[tuple[str, list[str]]]:
 def test_every_call_of_the_command_is_listed() -> None:
     """What `freshet deploy`, `destroy`, `status` and `query` ask of AWS stands in the table of rights."""
     modules = [*(ROOT / "freshet" / "deploy").glob("*.py"), *(ROOT / "freshet" / "cli").glob("de*.py")]
-    modules += (ROOT / "freshet" / "cli").glob("workflow*.py")
+    modules += [*(ROOT / "freshet" / "cli").glob("workflow*.py"), ROOT / "freshet/cli/export_aws.py"]
     calls = [call for path in [*modules, ROOT / "freshet/redshift/data_api.py"] for call in called(path)]
     assert len(calls) > 40
     assert [] == [name for name, actions in calls if not any(is_listed(action, needed()) for action in actions)]
@@ -279,7 +282,7 @@ def test_every_resource_type_finds_its_rights() -> None:
 def test_no_right_is_listed_for_nothing() -> None:
     """A service that the templates do not use, or a misspelt action, would stand out."""
     session = botocore.session.get_session()
-    known = {"iam:PassRole", "logs:CreateLogDelivery", "logs:DeleteLogDelivery"}
+    known = {"iam:PassRole", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "lambda:InvokeFunction"}
     known |= {"s3:ListBucket", "s3:ListBucketVersions", "s3:DeleteObjectVersion", "s3:GetObjectVersion"}
     for verb in ("Get", "Put"):
         known |= {f"s3:{verb}EncryptionConfiguration", f"s3:{verb}LifecycleConfiguration"}

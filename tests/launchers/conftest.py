@@ -1,9 +1,11 @@
 """Python as AWS Glue has it, for Spark and for the Python shell."""
 
+import json
 import os
 import subprocess
 import sys
 import uuid
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import mysql.connector
 import pytest
 
 from freshet.cli.context import ROOT, Place
-from freshet.deploy.bundles import shell_bundle, shell_pins
+from freshet.deploy.bundles import pull_code, shell_bundle, shell_pins
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from tests.environments import environment, find_python
 
@@ -87,6 +89,46 @@ def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     s3.upload_file(place.endpoints["mysql"]["tls_ca"], bucket, "freshet/test/code/shell/authorities.pem")
     base = f"s3://{bucket}/freshet/test/code/shell"
     return Shell(python, bool(glues), f"{base}/bundle.zip", f"{base}/authorities.pem")
+
+
+# AWS Lambda calls a function in a process that has only its code, and boto3. Source: Lambda developer guide, "Python".
+CALLS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from batch_jobs.pull.handler import handler
+context = type("Context", (), {"get_remaining_time_in_millis": lambda self: 900_000})()
+json.dump([handler(event, context) for event in json.load(sys.stdin)], sys.stderr, ensure_ascii=False)
+"""
+
+
+@dataclass(frozen=True)
+class Function:
+    """Lambda's Python with boto3 and nothing else, and where the code of a function is unpacked."""
+
+    python: Path
+    is_lambdas_own: bool
+    folder: Path
+
+    def calls(self, pulls: dict[str, Any], *events: Any, **more: str) -> list[dict[str, Any]]:
+        """Deploy definitions, call the function with each event; give the answers."""
+        code, folder = self.folder / f"{uuid.uuid4().hex}.zip", self.folder / uuid.uuid4().hex
+        with zipfile.ZipFile(pull_code(ROOT, pulls, code)) as packed:
+            packed.extractall(folder)
+        kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+        run = subprocess.run(
+            [str(self.python), "-c", CALLS, str(folder)], input=json.dumps(events), capture_output=True, text=True, timeout=120,
+            check=False, cwd=self.folder, env={"PATH": "/usr/bin:/bin", **kept, **more},
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        return list(json.loads(run.stderr))
+
+
+@pytest.fixture(scope="session")
+def function(tmp_path_factory: pytest.TempPathFactory) -> Function:
+    """AWS Lambda's Python 3.13."""
+    lambdas = find_python("3.13")
+    python = environment("lambda", Path(__file__).with_name("shell.txt"), lambdas or sys.executable)
+    return Function(python, bool(lambdas), tmp_path_factory.mktemp("function"))
 
 
 def administrator(place: Place) -> Any:

@@ -49,7 +49,8 @@ class Prepared:
             "--workgroup", redshift["workgroup"], "--warehouse_database", redshift["database"],
             "--warehouse_secret", f"{self.mark}/warehouse", "--job_role", self.role, "--target_schema", self.schema,
             "--readers", f"analysts, {self.reader_role}", "--operators", f"IAMR:{self.operator}, IAM:alice",
-            "--workflow_roles", f"{self.role}-sql,{self.role}-load",
+            "--workflow_roles", f"{self.role}-sql,{self.role}-load", "--pull_role", f"{self.role}-pull",
+            "--export_role", f"{self.role}-export",
         ]  # fmt: skip
 
     def mysql(self, kind: str, **more: Any) -> Any:
@@ -183,10 +184,28 @@ def test_the_job_has_the_rights_it_needs_and_no_more(prepared: Prepared, sql: st
     ("load", "create schema other_{schema}", "FAILED"),
     ("load", "select count(*) from {schema}.made_by_the_job", "FAILED"),
     ("load", "update freshet.runs set rows = 1 where run = '{schema}'", "FINISHED"),
+    ("pull", "select count(*) from {schema}.made_by_the_job", "FINISHED"),
+    ("pull", "select count(*) from {schema}.made_by_sql", "FINISHED"),
+    ("pull", "select count(*) from freshet.{schema}_steps", "FINISHED"),
+    ("pull", "delete from {schema}.made_by_the_job", "FAILED"),
+    ("pull", "create table {schema}.pulled (id int)", "FAILED"),
+    ("pull", "create table freshet.{schema}_pulled (id int)", "FAILED"),
+    ("pull", "update freshet.runs set rows = 1 where run = '{schema}'", "FAILED"),
+    ("export", "select count(*) from {schema}.made_by_sql", "FINISHED"),
+    ("export", "create table freshet.{schema}_export as select * from {schema}.made_by_the_job", "FINISHED"),
+    ("export", "create table {schema}.exported (id int)", "FAILED"),
+    ("export", "delete from {schema}.made_by_the_job", "FAILED"),
+    ("export", "update freshet.runs set rows = 1 where run = '{schema}'", "FINISHED"),
+    ("export", "select count(*) from freshet.{schema}_steps", "FAILED"),
 ])  # fmt: skip
-def test_the_jobs_of_workflows_have_the_rights_they_need(prepared: Prepared, role: str, sql: str, status: str) -> None:
-    """Tables beside the target, and the ledger of runs; the one that runs SQL reads the target, and makes schemas."""
-    run_as(prepared, f"create table {prepared.schema}.made_by_the_job (id int)")
+def test_the_other_jobs_have_the_rights_they_need(prepared: Prepared, role: str, sql: str, status: str) -> None:
+    """Those of workflows: tables beside the target, the ledger of runs; the one that runs SQL reads the target, makes schemas.
+
+    What serves reads what the others made; the job that exports has tables of its own beside the ledger.
+    """
+    for table in (f"{prepared.schema}.made_by_the_job", f"freshet.{prepared.schema}_steps"):
+        run_as(prepared, f"create table {table} (id int)")
+    run_as(prepared, f"create table {prepared.schema}.made_by_sql (id int)", f"{prepared.role}-sql")
     found, error = run_as(prepared, sql.format(schema=prepared.schema), f"{prepared.role}-{role}")
     assert status == found, error
     if status == "FAILED":

@@ -21,15 +21,19 @@ from freshet.cli.context import ROOT, Place
 from tests.cloudformation.policies import action_of, allowed_by
 from tests.cloudformation.templates import lines, listed, template
 from tests.deploy.resolve import resolve
-from tests.launchers.conftest import Glue, Shell
+from tests.launchers.conftest import Function, Glue, Shell
+from tests.launchers.test_streaming_launcher import GLUES
 from tests.river import River
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
-SCRIPT = ROOT / "cloudformation/launchers/streaming_cdc_kinesis2redshift.py"
+LAUNCHERS = ROOT / "cloudformation/launchers"
+SCRIPT = LAUNCHERS / "streaming_cdc_kinesis2redshift.py"
 JOBS = {"StreamingJob": "StreamingRole", "BootstrapJob": "BootstrapRole", "InitialJob": "SimulatorRole",
         "IncrementalJob": "SimulatorRole", "UpsertJob": "SimulatorRole", "RunSqlJob": "RunSqlRole",
-        "LoadJob": "LoadRole"}  # fmt: skip
-TEMPLATES = {role: "workflows" if role in {"RunSqlRole", "LoadRole"} else "jobs" for role in JOBS.values()}
+        "LoadJob": "LoadRole", "ExportJob": "ExportRole", "PullFunction": "PullRole"}  # fmt: skip
+TEMPLATES = dict.fromkeys(JOBS.values(), "jobs") | {
+    "RunSqlRole": "workflows", "LoadRole": "workflows", "ExportRole": "serving", "PullRole": "serving",
+}  # fmt: skip
 SIZES = {
     "InitialJob": ["--events", "2", "--tickets_per_event", "10", "--customers", "5"],
     "IncrementalJob": ["--for", "1"],
@@ -59,11 +63,15 @@ class Deployed:
                 "ShellScriptUrl": f"{code}/python_shell.py", "ShellBundleUrl": f"{code}/bundle.zip",
                 "CertificatesUrl": f"{code}/authorities.pem", "SqlPrefix": f"freshet/{self.stack}/sql/0123456789abcdef",
                 "WorkflowDefinitionKey": f"freshet/{self.stack}/code/0123456789abcdef/workflow.asl.json",
+                "ExportScriptUrl": f"{code}/export_dynamodb.py", "PullCodeKey": f"freshet/{self.stack}/code/pull.zip",
+                "ExportTableArns": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/items-{self.stack}",
             },
             self.stack,
         )  # fmt: skip
-        self.jobs = {**self.stacks["Jobs"]["Resources"], **self.stacks["Workflows"]["Resources"]}
+        parts = ("Jobs", "Workflows", "Serving")
+        self.jobs = {name: made for part in parts for name, made in self.stacks[part]["Resources"].items()}
         self.calls: dict[str, list[dict[str, str]]] = {}
+        self.pulled: list[dict[str, Any]] = []
         self.folder = folder
         self.played = self._play()
 
@@ -113,8 +121,8 @@ class Deployed:
 
     def rights(self, role: str) -> list[Any]:
         """All that a role allows, Glue's part included."""
-        (arn,) = self.role(role)["ManagedPolicyArns"]
-        return allowed_by(self.role(role), {arn: self.jobs["GlueItself"]["Properties"]})
+        managed = dict.fromkeys(self.role(role).get("ManagedPolicyArns", ()), self.jobs["GlueItself"]["Properties"])
+        return allowed_by(self.role(role), managed)
 
     def needs(self, call: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Say which actions on which resources a call needs, in the names of the stack: action, resource, context."""
@@ -131,6 +139,9 @@ class Deployed:
                     if "Key" in call
                     else f"arn:aws:s3:::{call['Bucket']}"
                 )
+                context = {"s3:prefix": call["Prefix"]} if "Prefix" in call else {}
+            case "dynamodb":
+                resource = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{call['TableName']}"
             case "secretsmanager":
                 resource = back[call["SecretId"]]
             case "cloudwatch":
@@ -152,7 +163,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(
-    place: Place, spark: SparkSession, glue: Glue, shell: Shell, source_admin: dict[str, Any],
+    place: Place, spark: SparkSession, glue: Glue, shell: Shell, function: Function, source_admin: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Deployed:  # fmt: skip
     """Every job has run once, in the order of a deployment, and the streaming job has worked."""
@@ -225,7 +236,40 @@ def deployed(
     s3.put_object(Bucket=deployed.bucket, Key=f"{base}/loads/l.json", Body=json.dumps(load).encode())
     s3.put_object(Bucket=deployed.bucket, Key=f"{load['prefix']}one.csv", Body=b"1\n2\n")
     run_shell("LoadJob", "--definition", f"s3://{deployed.bucket}/{base}/loads/l.json")
+    _hand_out(deployed, glue, function)
     return deployed
+
+
+def _hand_out(deployed: Deployed, glue: Glue, function: Function) -> None:
+    """Export the pipeline's table, and pull it."""
+    place, name = deployed.place, deployed.river.name
+    prefix, table = deployed.stacks[""]["Outputs"]["SqlPrefix"], f"items-{deployed.stack}"
+    place.client("dynamodb").create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "ticket_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "ticket_id", "AttributeType": "N"}],
+    )  # fmt: skip
+    export = {"source": f"public.{name}", "table": table, "key": "ticket_id", "write_units_per_s": 1000, "parts": 1}
+    place.client("s3").put_object(
+        Bucket=deployed.bucket, Key=f"{prefix}/exports/{deployed.stack}/export.yaml", Body=json.dumps(export).encode()
+    )
+    more = ["--export_folder", f"s3://{deployed.bucket}/{prefix}/exports/{deployed.stack}", *GLUES]
+    run = subprocess.run(
+        [str(glue.python), str(LAUNCHERS / "export_dynamodb.py"), *deployed.words("ExportJob"), *more],
+        capture_output=True, text=True, timeout=180, check=False, cwd=deployed.folder,
+        env=glue.environment(
+            PYSPARK_SUBMIT_ARGS="--master local[2] pyspark-shell", HOME=str(deployed.folder), **deployed.environment("ExportJob")
+        ),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    deployed.note("ExportJob")
+    cursor = {"cursor": "_freshet_step", "pipeline": name, "keys": ["ticket_id"]}
+    variables = deployed.jobs["PullFunction"]["Properties"]["Environment"]["Variables"]
+    (answer,) = function.calls(
+        {"p": {"tables": {f"public.{name}": cursor}}}, {"state": {}, "secrets": {}}, **deployed.environment("PullFunction"),
+        **{variable: deployed.played.get(value, value) for variable, value in variables.items()},
+    )  # fmt: skip
+    deployed.note("PullFunction")
+    deployed.pulled = answer["insert"][name]
 
 
 def test_the_jobs_did_their_work(deployed: Deployed) -> None:
@@ -240,6 +284,9 @@ def test_the_jobs_did_their_work(deployed: Deployed) -> None:
         assert [{"n": rows}] == deployed.river.warehouse_rows(f"select count(*) as n from {made}")
     owner = deployed.river.warehouse_rows(f"select tableowner from pg_tables where tablename = '{deployed.river.name}'")
     assert [{"tableowner": f"IAMR:{deployed.stack}-us-east-1-streaming"}] == owner
+    items = deployed.place.client("dynamodb").scan(TableName=f"items-{deployed.stack}")["Items"]
+    assert [item["ticket_id"]["N"] for item in items] == [str(row["ticket_id"]) for row in deployed.pulled]
+    assert 1 == len(items)
 
 
 @pytest.mark.parametrize("role", sorted(set(JOBS.values())))

@@ -23,7 +23,7 @@ ROOMS = {
     "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "simulators": set(),
-    "cloudformation": {"streaming_job", "freshet.errors", "freshet.redshift"},
+    "cloudformation": {"streaming_job", "freshet.errors", "freshet.redshift", "batch_jobs.export_dynamodb"},
     "sandbox": set(),
     "benchmarks": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
 }

@@ -12,6 +12,7 @@ import botocore.session
 
 RESOURCE_NAMES = (
     "Bucket", "Key", "Prefix", "SecretId", "StreamARN", "StreamName", "WorkgroupName", "Namespace", "SecretArn", "Id",
+    "TableName",
 )  # fmt: skip
 FILE = os.environ.get("FRESHET_TEST_CALLS", "")
 _made = botocore.session.Session.__init__
@@ -22,6 +23,7 @@ def note(params: dict[str, Any], model: Any, **_rest: object) -> None:
     call = {"service": model.service_model.service_name, "operation": model.name}
     call.update({name: params[name] for name in RESOURCE_NAMES if isinstance(params.get(name), str)})
     several = [{"Key": each["Key"]} for each in params.get("Delete", {}).get("Objects", ())]
+    several += [{"TableName": table} for table in params.get("RequestItems", ())]
     with open(FILE, "a", encoding="utf-8") as file:  # noqa: PTH123 - as early as this, the fewer imports the better
         file.write("".join(json.dumps({**call, **each}) + "\n" for each in several or [{}]))
 

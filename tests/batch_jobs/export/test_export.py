@@ -1,5 +1,6 @@
 """A whole export on the sandbox: Redshift's rows in, DynamoDB's items out."""
 
+import json
 from datetime import datetime
 from decimal import Decimal
 
@@ -7,6 +8,7 @@ import pytest
 
 from batch_jobs.export_dynamodb.job import Differs
 from freshet.redshift import runs
+from freshet.redshift.literals import quote
 from tests.batch_jobs.export.mart import Mart, some_rows
 from tests.faults.control import inject, injected
 
@@ -166,3 +168,38 @@ def test_texts_that_differ_by_blanks_are_two_keys(mart: Mart) -> None:
     )
     assert 3 == mart.export().items_there
     assert mart.expected() == mart.items()
+
+
+def test_super_becomes_its_json(mart: Mart) -> None:
+    """A SUPER column is a text that holds the same JSON; a NULL has no attribute."""
+    documents = {"a": '{"n": 1.50, "list": [1, null, "é"]}', "b": "[]", "c": None}
+    mart.place.warehouse.run(
+        [
+            f"create table {mart.source} (user_id varchar(8), document super)",
+            *(
+                f"insert into {mart.source} select {quote(user)}, " + (f"json_parse({quote(text)})" if text else "null")
+                for user, text in documents.items()
+            ),
+        ]
+    )
+    mart.make_items()
+    mart.define(order=[])
+    mart.export()
+    found = {user: [row.get("document") for row in rows] for user, rows in mart.items().items()}
+    assert {"a", "b", "c"} == found.keys()
+    for user, text in documents.items():
+        (written,) = found[user]
+        assert (json.loads(text) if text else None) == (json.loads(written) if written else None)
+
+
+def test_how_far_it_is_can_be_seen_while_it_writes(mart: Mart, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and in the ledger of runs: a part of the items, while the rest is still to come."""
+    mart.make(some_rows(300, 250))
+    caplog.set_level("INFO", "batch_jobs")
+    result = mart.export(rate=60, hold_s=4.0)
+    told = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "writing"]
+    assert {result.to_put} == {each["to_put"] for each in told}
+    assert sorted(each["put"] for each in told) == [each["put"] for each in told]
+    assert 0 < told[0]["put"] < result.put
+    last = next(run for run in runs.recent(mart.place.warehouse) if run["name"] == mart.name)
+    assert (300, f"{result.put} items written, 0 deleted, {result.put} there") == (last["rows"], last["message"])

@@ -15,7 +15,7 @@ from batch_jobs.export_dynamodb.job import shared_out
 from batch_jobs.export_dynamodb.pace import Hold, Pace
 from batch_jobs.export_dynamodb.write import Stopped, Where, Writer, batches
 
-WHERE = Where("t", "k", "w", "d", "e", "run", 60)
+WHERE = Where("t", "k", "w", "d", "e", "run", 60, "s3://b/notes/")
 
 
 @dataclass

@@ -39,7 +39,7 @@ def test_keys_that_cannot_be(mart: Mart) -> None:
     )
     told = refused(mart)
     assert "2 rows whose key is NULL" in told
-    assert "1 items with an empty key" in told
+    assert "1 item with an empty key" in told
     condition = told.partition(" where ")[2].partition("; leave them out")[0]
     found = mart.place.warehouse.query(f"select n from {mart.source} where {condition} order by n")
     assert [1, 2, 3] == [row["n"] for row in found]
@@ -59,7 +59,7 @@ def test_an_item_over_400_kb(mart: Mart) -> None:
     told = refused(mart)
     one_row = 1 + 3 + (1 + 1 + 2) + (1 + 4 + 9000)  # the numbers from 0 to 45 take 2 bytes, or 3 by our reckoning
     size = 7 + len(SECRET) + 5 + 3 + 46 * one_row
-    assert "1 items over 400 KB (409,600 bytes)" in told
+    assert "1 item over 400 KB (409,600 bytes)" in told
     heaviest = int(told.partition("the heaviest ")[2].partition(".")[0].replace(",", ""))
     assert size <= heaviest <= size + 46
     condition = told.partition(" where ")[2].partition("; leave them out")[0]

@@ -298,12 +298,13 @@ class Context:
 
 
 @pytest.fixture
-def lambda_function(yard: Yard, place: Place, monkeypatch: pytest.MonkeyPatch) -> Yard:
-    """The function's environment, for tables t and u."""
+def lambda_function(yard: Yard, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    """The function's environment and definitions, for tables t and u."""
     yard.run("create table YARD.t (c int, k int)", "insert into YARD.t values (1, 1)")
     yard.run("create table YARD.u (c int, k int)", "insert into YARD.u values (2, 2)")
     tables = {f"{yard.schema}.{name}": PLAIN for name in "tu"}
-    monkeypatch.setenv("FRESHET_PULLS", json.dumps({"yard": {"tables": tables}}))
+    (tmp_path / "pulls.json").write_text(json.dumps({"yard": {"tables": tables}}))
+    monkeypatch.setattr(handler_module, "DEFINITIONS", tmp_path / "pulls.json")
     monkeypatch.setenv("FRESHET_WORKGROUP", place.warehouse.workgroup)
     monkeypatch.setenv("FRESHET_DATABASE", place.warehouse.database)
     monkeypatch.setenv("AWS_ENDPOINT_URL_REDSHIFT_DATA", place.endpoints["redshift"]["endpoint_url"])
@@ -329,13 +330,23 @@ def test_a_function_that_runs_out_of_time_ends_between_tables(lambda_function: Y
     handler_module._warehouse().client.close()
 
 
-@pytest.mark.parametrize("name", ["FRESHET_PULLS", "FRESHET_WORKGROUP", "FRESHET_DATABASE"])
+@pytest.mark.parametrize("name", ["FRESHET_WORKGROUP", "FRESHET_DATABASE"])
 def test_a_function_without_its_environment_says_what_is_missing(
     lambda_function: Yard, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """By the name of the variable."""
     monkeypatch.delenv(name)
     with pytest.raises(EnvironmentFault, match=name):
+        handler({"state": {}, "secrets": {}}, Context(900))
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", "no JSON"])
+def test_a_function_without_definitions_says_so(lambda_function: Yard, tmp_path: Path, content: str | None) -> None:
+    """A missing file as an empty or broken one."""
+    (tmp_path / "pulls.json").unlink()
+    if content is not None:
+        (tmp_path / "pulls.json").write_text(content)
+    with pytest.raises(EnvironmentFault, match=r"pulls\.json"):
         handler({"state": {}, "secrets": {}}, Context(900))
 
 

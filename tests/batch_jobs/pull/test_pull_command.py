@@ -287,7 +287,8 @@ def test_wrong_arguments_are_told(
 def test_the_example_is_a_definition() -> None:
     """sql/pulls/ holds definitions that can be read."""
     from freshet.cli.context import ROOT
-    from freshet.cli.pull import find_definition, load_definition
+    from freshet.cli.pull import find_definition
+    from freshet.cli.serving_place import read_pull
 
     for path in (ROOT / "sql" / "pulls").glob("*.yaml"):
-        assert path.stem == load_definition(find_definition(str(path))).name
+        assert path.stem == read_pull(find_definition(str(path)))[0].name
