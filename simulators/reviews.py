@@ -20,11 +20,12 @@ CATEGORIES = ("Books", "Games", "Kitchen", "Music")
 FIRST_DAY, DAYS = date(2026, 1, 1), 120
 GOOD = ("Works as it should", "Better than I hoped", "Would buy it again", "Just right for the price")
 BAD = ("Came too late", "Not what the picture shows", "Broke after a week", "Sent it back")
-SCHEMA = pa.schema([
+FIELDS: "list[tuple[str, pa.DataType]]" = [
     ("review_id", pa.string()), ("product_id", pa.string()), ("product_title", pa.string()), ("customer_id", pa.int64()),
     ("star_rating", pa.int32()), ("helpful_votes", pa.int32()), ("total_votes", pa.int32()), ("verified_purchase", pa.bool_()),
     ("review_headline", pa.string()), ("review_body", pa.string()), ("review_date", pa.date32()),
-])  # fmt: skip
+]  # fmt: skip
+SCHEMA = pa.schema(FIELDS)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
