@@ -29,6 +29,7 @@ from freshet.cli.context import (
     wants_aws,
 )
 from freshet.cli.export_aws import export_on_aws
+from freshet.cli.load import counted
 from freshet.cli.run import JobProcess, stop_with_parent
 from freshet.deploy.account import aws_errors
 from freshet.errors import InputError
@@ -178,7 +179,7 @@ def tell(line: dict[str, Any]) -> None:
     """Say a line of the job's log in words."""
     if line["event"] == "planned":
         out.print(
-            f"{line['rows']:,} rows of {line['keys']:,} keys; {line['to_put']:,} items to write, "
+            f"{counted(line['rows'], 'row')} of {counted(line['keys'], 'key')}; {counted(line['to_put'], 'item')} to write, "
             f"{line['to_delete']:,} to delete; at least {line['writing_takes_s_at_least']:,} s of writing"
         )
     elif line["event"] == "writing":

@@ -17,6 +17,7 @@ from batch_jobs.export_dynamodb.definition import YAML_FILE
 from batch_jobs.stopping import signals
 from freshet.__main__ import INTERRUPTED
 from freshet.cli.context import AwsPlace, err, last_line, out
+from freshet.cli.load import counted
 from freshet.deploy import glue as jobs
 from freshet.deploy.account import error_code
 from freshet.errors import EnvironmentFault, FreshetError, InputError
@@ -87,7 +88,7 @@ class _Follower:
                     return found
                 rows = self.ours() if found["JobRunState"] == "RUNNING" else {}
                 words = str(found["JobRunState"]).lower() + (
-                    f", {rows['rows']:,} rows written" if rows.get("rows") else ""
+                    f", {counted(rows['rows'], 'row')} written" if rows.get("rows") else ""
                 )
                 if status:
                     status.update(words)
@@ -108,7 +109,9 @@ def _tell(name: str, job: str, ended: Mapping[str, Any], row: Row, seconds: floa
         err.print(f"[bold red]error[/bold red] {escape(error)}", soft_wrap=True)
     else:
         moved = (
-            f"{row['rows']:,} rows, {row['bytes']:,} bytes; {row['message']}" if row else "its ledger may not be read"
+            f"{counted(row['rows'], 'row')}, {row['bytes']:,} bytes; {row['message']}"
+            if row
+            else "its ledger may not be read"
         )
         out.print(f"[green]done[/green]: {name}, {seconds:.0f} s; {escape(moved)}", soft_wrap=True)
     if state in {"STOPPED", "STOPPING"}:
