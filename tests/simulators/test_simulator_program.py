@@ -6,9 +6,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from sandbox import certificates
+from tests.moto_server import moto_server
 from tests.simulators.conftest import Shop
 
 
@@ -66,12 +66,9 @@ def test_options_that_make_no_sense_are_refused(small_shop: Shop, options: tuple
 def test_a_secret_and_a_bucket_are_all_that_a_glue_job_needs(small_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Host, port, user, password and database come from the secret, the CA from S3."""
     mysql = small_shop.mysql
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        _, port = server.get_host_and_port()
+    with moto_server() as url:
         aws = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": "sandbox",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -98,5 +95,3 @@ def test_a_secret_and_a_bucket_are_all_that_a_glue_job_needs(small_shop: Shop, m
         assert "cannot be read" in small_shop.run("incremental", "--ssl_ca", "s3://certificates/other", code=3)
         secrets.close()
         s3.close()
-    finally:
-        server.stop()

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from sandbox.redshift.server import Redshift
+from tests.moto_server import moto_server
 
 BUCKET = "freshet-staging"
 ROLE = "arn:aws:iam::123456789012:role/freshet-copy"
@@ -106,11 +106,8 @@ def copy(table: str, manifest: str) -> str:
 
 @pytest.fixture(scope="session")
 def s3_endpoint_url() -> Any:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
