@@ -52,7 +52,7 @@ def test_what_runs_is_told_the_ledger(analyst: Analyst) -> None:
     """Each file is a run of its own in the one ledger."""
     flow = analyst.writes(STAGES, a="insert into SCHEMA.t values (1), (2);", b="select 1 / 0 as no;")
     analyst.runs(flow, code=1)
-    mine = [row for row in runs.recent(analyst.place.warehouse) if f"/{flow.name}/" in row["name"]]
+    mine = [row for row in runs.recent(analyst.place.warehouse) if row["name"].startswith(f"{flow.name}/")]
     assert [("done", 2), ("failed", 0)] == sorted((row["outcome"], row["rows"]) for row in mine)
     assert {"sql"} == {row["kind"] for row in mine}
 
