@@ -199,6 +199,7 @@ def reset(state: Path) -> None:
         place.stopped,
         place.mysql,
         place.root / "mysql.part",
+        place.root / "mysql.tmp",
         place.root / "redshift",
     ):
         shutil.rmtree(path, ignore_errors=True)

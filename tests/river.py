@@ -82,7 +82,7 @@ class River:
         ]
         command += ["--user", mysql.username, "--database", self.database, "--password_env", "TEST_MYSQL_PASSWORD"]
         environment = {**os.environ, "TEST_MYSQL_PASSWORD": mysql.password.get_secret_value()}
-        subprocess.run([*command, *options], env=environment, check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, *options], env=environment, check=True, capture_output=True, timeout=180)
 
     def wait_for_dms(self, timeout_s: float = 60) -> None:
         """Wait until DMS has delivered all that is committed now."""

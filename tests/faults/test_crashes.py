@@ -19,7 +19,7 @@ def test_a_job_killed_with_minus_nine_loses_and_doubles_nothing(own_stream: Rive
     own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 41)])
     own_stream.put(*[own_stream.sale(ticket, 6) for ticket in range(1, 11)], key="1")
     command = own_stream.command(("-m", "tests.faults.dying_job", point))
-    died = subprocess.run(command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=120, check=False)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=180, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     own_stream.put(*[own_stream.sale(ticket, 7) for ticket in range(41, 51)])
     own_stream.drain()

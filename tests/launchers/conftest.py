@@ -68,7 +68,7 @@ class Shell:
         kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
         run = subprocess.run(
             [str(self.python), str(script), "--bundle", self.bundle, "--program", program, *SHELLS, *arguments],
-            cwd=self.python.parent, capture_output=True, text=True, timeout=120, check=False,
+            cwd=self.python.parent, capture_output=True, text=True, timeout=180, check=False,
             env={"PATH": "/usr/bin:/bin", **kept, **({"TMPDIR": str(temporary)} if temporary else {}), **more},
         )  # fmt: skip
         said = run.stdout + run.stderr
@@ -116,7 +116,7 @@ class Function:
             packed.extractall(folder)
         kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
         run = subprocess.run(
-            [str(self.python), "-c", CALLS, str(folder)], input=json.dumps(events), capture_output=True, text=True, timeout=120,
+            [str(self.python), "-c", CALLS, str(folder)], input=json.dumps(events), capture_output=True, text=True, timeout=180,
             check=False, cwd=self.folder, env={"PATH": "/usr/bin:/bin", **kept, **more},
         )  # fmt: skip
         assert run.returncode == 0, run.stderr

@@ -195,7 +195,7 @@ def deployed(
     def run_shell(job: str, *more: str) -> None:
         run = subprocess.run(
             [str(shell.python), str(ROOT / "cloudformation/launchers/python_shell.py"), *deployed.words(job), *more],
-            capture_output=True, text=True, timeout=120, check=False, cwd=folder,
+            capture_output=True, text=True, timeout=180, check=False, cwd=folder,
             env=glue.environment(**deployed.environment(job)),
         )  # fmt: skip
         assert run.returncode == 0, run.stdout + run.stderr

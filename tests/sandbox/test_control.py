@@ -18,7 +18,7 @@ from sandbox import control, processes
 from sandbox.errors import SandboxError
 from sandbox.state import State, read_json
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def processes_of(state: Path) -> list[list[str]]:

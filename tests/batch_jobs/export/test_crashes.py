@@ -78,7 +78,7 @@ def test_two_runs_at_once(mart: Mart) -> None:
             mart.export()
         assert mart.leftovers()[0] > 0  # the first one's files
         process.terminate()
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=180)[1]
     assert 130 == process.returncode
     assert '"event": "stopped; ' in said
     assert (0, set()) == mart.leftovers()
@@ -99,7 +99,7 @@ def test_a_run_that_was_thought_dead_writes_no_older_items(mart: Mart) -> None:
         newer = mart.items()
         assert mart.expected() == newer
         os.killpg(process.pid, signal.SIGCONT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=180)[1]
     assert 1 == process.returncode
     assert "HoldLost" in said
     assert newer == mart.items()

@@ -38,7 +38,7 @@ def test_a_killed_run_loses_and_doubles_nothing(box: Boxes, tmp_path: Path, poin
     mine = box(format="avro", files_max=8)
     mine.fill(24, 100)
     command = [sys.executable, "-m", "tests.batch_jobs.load.dying_load", point, *mine.arguments(tmp_path / "load.json")]
-    died = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=180, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     mine.fill(1, 100)
     mine.run()
@@ -59,7 +59,7 @@ def test_a_late_commit_of_a_dead_run_is_waited_for(box: Boxes, tmp_path: Path, r
     inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=0, times=1)
     inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=3, times=1)
     died = subprocess.run(
-        [*command, *mine.arguments(tmp_path / "load.json")], cwd=ROOT, capture_output=True, timeout=60, check=False
+        [*command, *mine.arguments(tmp_path / "load.json")], cwd=ROOT, capture_output=True, timeout=180, check=False
     )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     assert injected(redshift(mine)) - before == 2
@@ -246,7 +246,7 @@ def test_the_job_runs_on_python_3_9(box: Boxes, tmp_path: Path) -> None:
     kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
     run = subprocess.run(
         [str(python), "-m", "batch_jobs.load", *mine.arguments(tmp_path / "load.json")],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env={"PATH": "/usr/bin:/bin", **kept},
+        cwd=ROOT, capture_output=True, text=True, timeout=180, check=False, env={"PATH": "/usr/bin:/bin", **kept},
     )  # fmt: skip
     assert 0 == run.returncode, run.stdout + run.stderr
     assert mine.expected() == mine.target()

@@ -11,7 +11,7 @@ import boto3
 from sandbox import control, mysql
 from sandbox.state import State, read_json
 
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 
 
 class Sent(NamedTuple):

@@ -66,8 +66,8 @@ def box(place: Place) -> Box:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """Wait until something is so, a minute at most."""
-    end = time.monotonic() + 60
+    """Wait until something is so, three minutes at most."""
+    end = time.monotonic() + 180
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.03)
