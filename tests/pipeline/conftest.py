@@ -1,7 +1,6 @@
 """A MySQL whose settings a test may change, and folders of pipelines."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ import mysql.connector as mysql_connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
+from sandbox.mysql import program
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
 
@@ -18,22 +19,22 @@ EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
 @pytest.fixture(scope="session")
 def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionAbstract]:
     """A MySQL server of its own, with an empty database `sports`."""
-    if shutil.which("mariadbd") is None:
-        pytest.skip("mariadbd is not installed: apt install mariadb-server")
     home = tmp_path_factory.mktemp("mysql")
     user = ["--user=root"] if os.geteuid() == 0 else []
-    installed = ["mariadb-install-db", "--no-defaults", f"--datadir={home}/data", "--skip-test-db", *user]
+    temporary = home / "tmp"
+    temporary.mkdir()
+    places = [f"--datadir={home}/data", f"--tmpdir={temporary}", *user]
+    installed = [program("mariadb-install-db"), "--no-defaults", "--skip-test-db", *places]
     subprocess.run([*installed, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
     socket = home / "s"
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
             [
-                "mariadbd",
+                program("mariadbd"),
                 "--no-defaults",
-                f"--datadir={home}/data",
                 f"--socket={socket}",
                 "--skip-networking",
-                *user,
+                *places,
                 "--log-bin=binlog",
                 "--binlog-format=ROW",
                 "--binlog-row-metadata=FULL",
@@ -55,7 +56,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
 
 
 def _connected(socket: Path) -> MySQLConnectionAbstract:
-    for _ in range(100):
+    for _ in range(1800):
         try:
             return mysql_connector.connect(unix_socket=str(socket), user="root", autocommit=True)
         except mysql_connector.Error:
