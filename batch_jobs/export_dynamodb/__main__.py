@@ -64,6 +64,7 @@ def run(arguments: Arguments) -> Result:
     describe(dynamodb, definition)  # before Spark is started for nothing
     warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
     spark = open_session(arguments.spark_master, arguments.work_folder)
+    signal.signal(signal.SIGINT, _stop)  # PySpark has put its own there
     try:
         warm_up(spark)
         return Export(spark, warehouse, s3, dynamodb, definition, settings_of(arguments, definition)).run()

@@ -26,6 +26,7 @@ from batch_jobs.export_dynamodb.items import ITEM_BYTES_MAX, Shape, units_of
 from batch_jobs.export_dynamodb.memory import HoldLost, Memory, Tables
 from batch_jobs.export_dynamodb.pace import MARGIN
 from batch_jobs.export_dynamodb.progress import so_far, watched
+from batch_jobs.export_dynamodb.session import in_its_thread
 from batch_jobs.export_dynamodb.snapshot import Source, copy_source, unload, unload_query
 from batch_jobs.export_dynamodb.sweep import sweep
 from batch_jobs.export_dynamodb.table import ItemTable, check_key, describe
@@ -140,6 +141,9 @@ class Export:
                     self._work(hold, item_table, run)
             except HoldLost:
                 raise
+            except KeyboardInterrupt:
+                self.spark.stop()  # the worker of a cancelled task goes on until it has something to tell
+                raise
             except Exception:
                 hold.check()  # why Spark's tasks were ended
                 raise
@@ -157,7 +161,8 @@ class Export:
                 self.memory, source, self.definition.parts, self.settings.staging.url("rows/"), self.settings.role
             )
         with self._timed("build"):
-            reports = build(self.spark, rows, self._shape(source), self.settings.staging.url())
+            shape, folder = self._shape(source), self.settings.staging.url()
+            reports = in_its_thread(self.spark, lambda: build(self.spark, rows, shape, folder))
             self._judge(source, reports)
         with self._timed("plan"):
             wanted, gone = self._plan(item_table, reports)
@@ -177,7 +182,8 @@ class Export:
             run.rows, run.bytes = sum(one.rows for one in written), sum(one.bytes for one in written)
             run.progress()
         with self._timed("sweep"):
-            swept = sweep(self.spark, self._tasks, gone, self.definition.write_units_per_s, self._where)
+            tasks, rate, where = self._tasks, self.definition.write_units_per_s, self._where
+            swept = in_its_thread(self.spark, lambda: sweep(self.spark, tasks, gone, rate, where))
             self._add(swept, hold)
             self.result.items_there = sum(one.counted for one in swept)
         run.note = f"{counted(result.put, 'item')} written, {result.deleted:,} deleted, {result.items_there:,} there"
@@ -247,7 +253,8 @@ class Export:
 
     def _write(self, reports: Sequence[Report], wanted: str) -> list[Written]:
         shares = shared_out(reports, wanted, min(self._tasks, len(reports)), self.definition.write_units_per_s)
-        return write(self.spark, shares, self._where)
+        where = self._where
+        return in_its_thread(self.spark, lambda: write(self.spark, shares, where))
 
     def _add(self, written: Sequence[Written], hold: Holding) -> None:
         result = self.result

@@ -9,8 +9,10 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -28,6 +30,7 @@ SETTINGS: Final = {
     "spark.ui.showConsoleProgress": "false",
     **SESSION_SETTINGS,
 }
+T = TypeVar("T")
 NOISY: Final = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
 
 
@@ -71,3 +74,22 @@ def warm_up(spark: SparkSession) -> None:
             spark.range(0, parts, 1, parts).mapInArrow(lambda batches: batches, "id long").collect()
 
     threading.Thread(target=work, daemon=True).start()
+
+
+def in_its_thread(spark: SparkSession, work: Callable[[], T]) -> T:
+    """Let Spark work in a thread of its own, so that a signal finds the main thread waiting.
+
+    One that came in the midst of py4j's talk with Java would break off that talk, and end as an error of py4j.
+
+    Raises:
+        KeyboardInterrupt: A signal came, and Spark was told to end its tasks.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            while not future.done():
+                spark.sparkContext.cancelAllJobs()
+                wait([future], 0.2)
+            raise

@@ -79,7 +79,7 @@ def test_two_runs_at_once(mart: Mart) -> None:
         assert mart.leftovers()[0] > 0  # the first one's files
         process.terminate()
         said = process.communicate(timeout=180)[1]
-    assert 130 == process.returncode
+    assert 130 == process.returncode, said
     assert '"event": "stopped; ' in said
     assert (0, set()) == mart.leftovers()
     mart.export(incremental=True)
@@ -100,6 +100,6 @@ def test_a_run_that_was_thought_dead_writes_no_older_items(mart: Mart) -> None:
         assert mart.expected() == newer
         os.killpg(process.pid, signal.SIGCONT)
         said = process.communicate(timeout=180)[1]
-    assert 1 == process.returncode
+    assert 1 == process.returncode, said
     assert "HoldLost" in said
     assert newer == mart.items()
