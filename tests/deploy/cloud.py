@@ -104,6 +104,7 @@ class _StandIn(CloudFormationModel):
         return True
 
 
+@cache
 def _client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
@@ -224,6 +225,9 @@ class Cloud:
         return call in self.calls
 
 
+_valid: dict[str, Any] = {}  # what moto answered, by template
+
+
 class _Recording:
     """A client that notes what is asked, and imitates the few calls that moto lacks."""
 
@@ -255,6 +259,11 @@ class _Recording:
                 del backend.stacks[stack.stack_id]
         return self.client.create_change_set(**named)
 
+    def _cloudformation_validate_template(self, TemplateBody: str) -> Any:  # noqa: N803
+        if TemplateBody not in _valid:  # moto reads YAML slowly, and the same templates in every test
+            _valid[TemplateBody] = self.client.validate_template(TemplateBody=TemplateBody)
+        return _valid[TemplateBody]
+
     def _glue_batch_stop_job_run(self, JobName: str, JobRunIds: list[str]) -> None:  # noqa: N803
         for run in glue_backends[ACCOUNT][REGION].jobs[JobName].job_runs:
             if run.job_run_id in JobRunIds:
@@ -283,9 +292,6 @@ class _Recording:
 
     def _dms_describe_connections(self, Filters: list[dict[str, Any]]) -> Any:  # noqa: N803
         return self.client.describe_connections(Filters=Filters[::-1])  # moto heeds the last one only
-
-
-_lint = cache(cloudformation.validate_template_cfn_lint)  # the same templates in every test
 
 
 def _references(part: Any) -> set[str]:
@@ -412,7 +418,6 @@ def _correct_cloudformation(patch: pytest.MonkeyPatch, cloud: Cloud) -> None:
     patch.setattr(cloudformation.Stack, "parse_template", staticmethod(lambda template: parse_template(template, "")))
     patch.setattr(cloudformation.ChangeSet, "_parse_template", parsed)
     patch.setattr(cloudformation.ChangeSet, "diff", difference)
-    patch.setattr(cloudformation, "validate_template_cfn_lint", _lint)
     models = {**parsing.get_model_map(), **{stand_in.kind: stand_in for stand_in in STAND_INS}}
     patch.setattr(parsing, "get_model_map", lambda: models)
     patch.setattr(cloudformation.Stack, "get_cfn_attribute", attribute, raising=False)
@@ -444,6 +449,7 @@ def cloud(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # a thousand, which nobody asks for
     }.items():
         patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "FRESHET_TARGET"):
