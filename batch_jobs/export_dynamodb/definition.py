@@ -8,13 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from freshet.errors import DefinitionError, InputError
 from freshet.pipeline.ddl import quoted
+from freshet.pipeline.definition_folder import EntryPath, find_folder, read_entries, read_file
 from freshet.pipeline.problems import Place, Problems, did_you_mean
 
 EXPORTS: Final = Path("sql/exports")
@@ -38,7 +37,6 @@ _SHAPES: Final = {
     "write_units_per_s": "write_units_per_s: 100",
     "parts": "parts: 8",
 }
-_Path = tuple[str | int, ...]
 
 
 class _Yaml(BaseModel):
@@ -107,13 +105,7 @@ def find_export(name_or_path: str | Path, root: Path = EXPORTS) -> Path:
     Raises:
         InputError: There is none; the message names those that there are.
     """
-    for folder in (Path(name_or_path), root / name_or_path):
-        if (folder / YAML_FILE).is_file():
-            return folder
-    known = sorted(found.parent.name for found in root.glob(f"*/{YAML_FILE}"))
-    hint = did_you_mean(str(name_or_path), known)
-    there_are = hint or (f"; there are {', '.join(known)}" if known else f"; {root} holds none")
-    raise InputError(f"there is no export {name_or_path}{there_are}")
+    return find_folder("export", name_or_path, root, (YAML_FILE,))
 
 
 def load_definition(folder: Path) -> Definition:
@@ -124,16 +116,14 @@ def load_definition(folder: Path) -> Definition:
     """
     name = folder.resolve().name
     problems = Problems()
-    text = _read(folder, YAML_FILE)
-    if text is None:
-        raise DefinitionError(f"the file is missing in {folder}", YAML_FILE)
-    written, places = _yaml(text, problems)
+    text = read_file(folder, YAML_FILE)
+    written, places = read_entries(text, YAML_FILE, _Yaml, _SHAPES["table"], _explain)
     if not _NAME.fullmatch(name):
         problems.add(
             f"the folder's name {name} names tables too: write lower-case letters, digits and _, at most 30",
             Place(YAML_FILE),
         )
-    select = _read(folder, SELECT_FILE)
+    select = read_file(folder, SELECT_FILE) if (folder / SELECT_FILE).exists() else None
     source = _source(written, select, places, problems)
     _check_names(written, places, problems)
     order = _order(written, places, problems)
@@ -154,15 +144,6 @@ def load_definition(folder: Path) -> Definition:
     )
 
 
-def _read(folder: Path, file: str) -> str | None:
-    try:
-        return (folder / file).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError:
-        raise DefinitionError("the file is not UTF-8", file) from None
-
-
 def _one_query(text: str) -> str:
     """Give the query without a closing semicolon; what stands in it, Redshift judges."""
     text = text.strip()
@@ -170,7 +151,7 @@ def _one_query(text: str) -> str:
 
 
 def _source(
-    written: _Yaml, select: str | None, places: Mapping[_Path, Place], problems: Problems
+    written: _Yaml, select: str | None, places: Mapping[EntryPath, Place], problems: Problems
 ) -> tuple[str, str] | None:
     if written.source is None:
         if select is None or not _one_query(select):
@@ -189,7 +170,7 @@ def _source(
     return schema, table
 
 
-def _check_names(written: _Yaml, places: Mapping[_Path, Place], problems: Problems) -> None:
+def _check_names(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     if not _TABLE.fullmatch(written.table):
         problems.add("a DynamoDB table's name has 3 to 255 of A-Z a-z 0-9 _ - .", places[("table",)])
     if not _ATTRIBUTE.fullmatch(written.list_name):
@@ -198,7 +179,7 @@ def _check_names(written: _Yaml, places: Mapping[_Path, Place], problems: Proble
         problems.add(
             f"list and key are both named {written.key}: an item has one attribute of a name", places[("list",)]
         )
-    columns: list[tuple[_Path, str]] = [(("key",), written.key)]
+    columns: list[tuple[EntryPath, str]] = [(("key",), written.key)]
     columns += [(("same", index), name) for index, name in enumerate(written.same)]
     for at, column in columns:
         if not _IDENTIFIER.fullmatch(column) or column.startswith(OURS):
@@ -215,7 +196,7 @@ def _check_names(written: _Yaml, places: Mapping[_Path, Place], problems: Proble
         problems.add(f"parts is from 1 to {PARTS_MAX}", places[("parts",)])
 
 
-def _order(written: _Yaml, places: Mapping[_Path, Place], problems: Problems) -> tuple[tuple[str, bool], ...]:
+def _order(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> tuple[tuple[str, bool], ...]:
     order = []
     for index, text in enumerate(written.order):
         column, _, direction = text.strip().partition(" ")
@@ -240,55 +221,11 @@ def _not_a_column(name: str) -> str:
     )
 
 
-def _yaml(text: str, problems: Problems) -> tuple[_Yaml, dict[_Path, Place]]:
-    places: dict[_Path, Place] = {}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            raise DefinitionError(f"write entries like `{_SHAPES['table']}`", YAML_FILE, 1, 1)
-        _locate(root, (), places, problems)
-        problems.raise_if_any()
-        return _Yaml.model_validate(yaml.safe_load(text)), places
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DefinitionError(f"this is not YAML: {error.problem}", YAML_FILE, line, column) from None
-    except yaml.YAMLError:
-        raise DefinitionError("this is not YAML: it holds a character that YAML has not", YAML_FILE) from None
-    except RecursionError:
-        raise DefinitionError("an entry holds itself", YAML_FILE) from None
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            _note(fault["type"], fault["msg"], fault["loc"], places, problems)
-        problems.raise_if_any()
-        raise
-
-
-def _locate(node: Any, at: _Path, places: dict[_Path, Place], problems: Problems) -> None:
-    places.setdefault(at, Place(YAML_FILE, node.start_mark.line + 1, node.start_mark.column + 1))
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _locate(value, (*at, index), places, problems)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = Place(YAML_FILE, key.start_mark.line + 1, key.start_mark.column + 1)
-            if not isinstance(key, yaml.ScalarNode):
-                problems.add("an entry's name is one word", here)
-                continue
-            if (*at, key.value) in places:
-                problems.add(f"{key.value} stands here twice", here)
-            places[(*at, key.value)] = here
-            _locate(value, (*at, key.value), places, problems)
-
-
-def _note(kind: str, message: str, at: _Path, places: Mapping[_Path, Place], problems: Problems) -> None:
+def _explain(kind: str, message: str, at: EntryPath) -> str:
     known = tuple(field.alias or name for name, field in _Yaml.model_fields.items())
     name = str(at[0]) if at else ""
     if kind == "extra_forbidden":
-        message = f"there is no entry {name}{did_you_mean(name, known) or '; the entries are ' + ', '.join(known)}"
-    elif kind == "missing":
-        message = f"the entry {name} is missing: write `{_SHAPES[name]}`"
-    else:
-        message = f"{message}: write `{_SHAPES.get(name, name)}`"
-    place = next((places[at[:end]] for end in range(len(at), -1, -1) if at[:end] in places), Place(YAML_FILE))
-    problems.add(message, place)
+        return f"there is no entry {name}{did_you_mean(name, known) or '; the entries are ' + ', '.join(known)}"
+    if kind == "missing":
+        return f"the entry {name} is missing: write `{_SHAPES[name]}`"
+    return f"{message}: write `{_SHAPES.get(name, name)}`"

@@ -13,14 +13,14 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from batch_jobs.load.sizes import batch_size
 from batch_jobs.load.specification import BUCKET, BYTES_MAX, FILES_MAX, LOAD_NAME_MAX, NAME, Load
-from freshet.errors import DefinitionError, InputError
+from freshet.errors import InputError
+from freshet.pipeline.definition_folder import EntryPath, find_folder, read_entries, read_file
 from freshet.pipeline.problems import Place, Problems, did_you_mean
 
 LOADS: Final = Path("sql/loads")
@@ -57,8 +57,6 @@ SHAPES: Final = {
     "batch.files": "files: 500",
     "batch.bytes": "bytes: 1GB",
 }
-
-Path_ = tuple[Any, ...]
 
 
 class _Strict(BaseModel):
@@ -98,13 +96,7 @@ def find_load(name_or_path: str | Path, root: Path = LOADS) -> Path:
     Raises:
         InputError: There is none; the message names those that there are.
     """
-    for folder in (Path(name_or_path), root / name_or_path):
-        if (folder / YAML_FILE).is_file() or (folder / TABLE_FILE).is_file():
-            return folder
-    known = sorted(found.parent.name for found in root.glob(f"*/{YAML_FILE}"))
-    hint = did_you_mean(str(name_or_path), known)
-    there_are = hint or (f"; there are {', '.join(known)}" if known else f"; {root} holds none")
-    raise InputError(f"there is no load {name_or_path}{there_are}")
+    return find_folder("load", name_or_path, root, (YAML_FILE, TABLE_FILE))
 
 
 def read_definition(folder: Path) -> Load:
@@ -114,8 +106,9 @@ def read_definition(folder: Path) -> Load:
         DefinitionError: A mistake, with its place; DefinitionErrors for several.
     """
     name = folder.resolve().name
-    table = _read(folder, TABLE_FILE)
-    written, places = _yaml(_read(folder, YAML_FILE))
+    table = read_file(folder, TABLE_FILE)
+    text = read_file(folder, YAML_FILE)
+    written, places = read_entries(text, YAML_FILE, _Yaml, "prefix: s3://BUCKET/folder/", _explain)
     problems = Problems()
     if not NAME.fullmatch(name) or len(name) > LOAD_NAME_MAX:
         problems.add(
@@ -149,67 +142,18 @@ def read_definition(folder: Path) -> Load:
     )
 
 
-def _read(folder: Path, file: str) -> str:
-    try:
-        return (folder / file).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DefinitionError(f"the file is missing in {folder}", file) from None
-    except UnicodeDecodeError:
-        raise DefinitionError("the file is not UTF-8", file) from None
-
-
-def _yaml(text: str) -> tuple[_Yaml, dict[Path_, Place]]:
-    problems = Problems()
-    places: dict[Path_, Place] = {}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            raise DefinitionError("write entries like `prefix: s3://BUCKET/folder/`", YAML_FILE, 1, 1)
-        _locate(root, (), places, problems)
-        problems.raise_if_any()
-        return _Yaml.model_validate(yaml.safe_load(text)), places
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DefinitionError(f"this is not YAML: {error.problem}", YAML_FILE, line, column) from None
-    except (yaml.YAMLError, RecursionError):
-        raise DefinitionError("this is not YAML that can be read", YAML_FILE) from None
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            _note(fault["type"], fault["msg"], fault["loc"], places, problems)
-        problems.raise_if_any()
-        raise
-
-
-def _locate(node: Any, at: Path_, places: dict[Path_, Place], problems: Problems) -> None:
-    places.setdefault(at, Place(YAML_FILE, node.start_mark.line + 1, node.start_mark.column + 1))
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _locate(value, (*at, index), places, problems)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = Place(YAML_FILE, key.start_mark.line + 1, key.start_mark.column + 1)
-            if (*at, key.value) in places:
-                problems.add(f"{key.value} stands here twice", here)
-            places[(*at, key.value)] = here
-            _locate(value, (*at, key.value), places, problems)
-
-
-def _note(kind: str, message: str, at: Path_, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _explain(kind: str, message: str, at: EntryPath) -> str:
     names = [str(part) for part in at if isinstance(part, str) and part not in ("str", "int")]
     name = ".".join(names[:2])
     known = {"csv": tuple(_Csv.model_fields), "batch": tuple(_Batch.model_fields)}
     if kind == "extra_forbidden":
         entries = known.get(names[0], ()) if len(names) > 1 else tuple(_Yaml.model_fields)
-        message = (
+        return (
             f"there is no entry {name}{did_you_mean(names[-1], entries) or '; the entries are ' + ', '.join(entries)}"
         )
-    elif kind == "missing":
-        message = f"the entry {name} is missing: write {SHAPES[name]}"
-    else:
-        message = f"{name}: {message[:1].lower()}{message[1:]}: write {SHAPES.get(name) or SHAPES[names[0]]}"
-    place = next((places[at[:end]] for end in range(len(at), -1, -1) if at[:end] in places), Place(YAML_FILE))
-    problems.add(message, place)
+    if kind == "missing":
+        return f"the entry {name} is missing: write {SHAPES[name]}"
+    return f"{name}: {message[:1].lower()}{message[1:]}: write {SHAPES.get(name) or SHAPES[names[0]]}"
 
 
 def _prefix(written: str, place: Place, problems: Problems) -> tuple[str, str]:
@@ -223,7 +167,7 @@ def _prefix(written: str, place: Place, problems: Problems) -> tuple[str, str]:
     return bucket, prefix
 
 
-def _check_entries(written: _Yaml, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _check_entries(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     schema, _, table = written.target.partition(".")
     if not NAME.fullmatch(schema) or not NAME.fullmatch(table):
         problems.add("target is schema.table, both of lower-case letters, digits and _", places[("target",)])
@@ -247,7 +191,7 @@ def _check_entries(written: _Yaml, places: Mapping[Path_, Place], problems: Prob
             problems.add(f"{entry} is one ASCII character: write {SHAPES[f'csv.{entry}']}", places[("csv", entry)])
 
 
-def _check_columns(written: _Yaml, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _check_columns(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     for index, column in enumerate(written.columns):
         if not NAME.fullmatch(column):
             problems.add(
@@ -261,7 +205,7 @@ def _check_columns(written: _Yaml, places: Mapping[Path_, Place], problems: Prob
         problems.add("replace is the name of a column of the target, such as _freshet_batch", places[("replace",)])
 
 
-def _bytes(written: str | int, places: Mapping[Path_, Place], problems: Problems) -> int:
+def _bytes(written: str | int, places: Mapping[EntryPath, Place], problems: Problems) -> int:
     try:
         _, size = (None, written) if isinstance(written, int) else batch_size(written)
     except InputError:

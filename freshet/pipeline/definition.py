@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from freshet.errors import DefinitionError, InputError
+from freshet.errors import DefinitionError
+from freshet.pipeline.definition_folder import EntryPath, find_folder, read_entries, read_file
 from freshet.pipeline.functions import MASK_DIGITS, PROTECTIONS
 from freshet.pipeline.privacy import in_the_clear, looks_personal, protect
 from freshet.pipeline.problems import SELECT_FILE, YAML_FILE, Place, Problems, did_you_mean
@@ -26,8 +26,16 @@ PIPELINES = Path("sql/pipelines")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCHEMAS = ("freshet", "information_schema", "pg_catalog", "pg_internal")
 SORTKEY_MAX = 400
-
-Path_ = tuple[str | int, ...]
+_SHAPES = {
+    "target": "target: schema.table",
+    "keys": "keys: [column]",
+    "deletes": "deletes: ignore",
+    "pii": "pii: {table.column: tokenize}",
+    "readers": "readers: [role]",
+    "freshness": "freshness: 30s",
+    "distkey": "distkey: column",
+    "sortkey": "sortkey: [column]",
+}
 
 
 class _Yaml(BaseModel):
@@ -64,7 +72,7 @@ class Definition:
     distkey: str | None
     sortkey: tuple[str, ...]
     select: Select
-    places: Mapping[Path_, Place]
+    places: Mapping[EntryPath, Place]
     advice: tuple[str, ...]
 
     @property
@@ -79,13 +87,7 @@ def find_pipeline(name_or_path: str | Path, root: Path = PIPELINES) -> Path:
     Raises:
         InputError: There is none; the message names those that there are.
     """
-    for folder in (Path(name_or_path), root / name_or_path):
-        if (folder / YAML_FILE).is_file() or (folder / SELECT_FILE).is_file():
-            return folder
-    known = sorted(found.parent.name for found in root.glob(f"*/{YAML_FILE}"))
-    hint = did_you_mean(str(name_or_path), known)
-    there_are = hint or (f"; there are {', '.join(known)}" if known else f"; {root} holds none")
-    raise InputError(f"there is no pipeline {name_or_path}{there_are}")
+    return find_folder("pipeline", name_or_path, root, (YAML_FILE, SELECT_FILE))
 
 
 def load_definition(folder: Path) -> Definition:
@@ -95,8 +97,8 @@ def load_definition(folder: Path) -> Definition:
         DefinitionError: A mistake, with its place; DefinitionErrors for several.
     """
     name = folder.resolve().name
-    text = _read(folder, SELECT_FILE)
-    written, places = _yaml(_read(folder, YAML_FILE))
+    text = read_file(folder, SELECT_FILE)
+    written, places = read_entries(read_file(folder, YAML_FILE), YAML_FILE, _Yaml, _SHAPES["target"], _explain)
     problems = Problems()
     if not NAME.fullmatch(name) or len(name) > 63:
         problems.add(
@@ -131,76 +133,14 @@ def load_definition(folder: Path) -> Definition:
     )
 
 
-def _read(folder: Path, file: str) -> str:
-    try:
-        return (folder / file).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DefinitionError(f"the file is missing in {folder}", file) from None
-    except UnicodeDecodeError:
-        raise DefinitionError("the file is not UTF-8", file) from None
-
-
-def _yaml(text: str) -> tuple[_Yaml, dict[Path_, Place]]:
-    problems = Problems()
-    places: dict[Path_, Place] = {}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            raise DefinitionError("write entries like `target: schema.table`", YAML_FILE, 1, 1)
-        _locate(root, (), places, problems)
-        problems.raise_if_any()
-        return _Yaml.model_validate(yaml.safe_load(text)), places
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DefinitionError(f"this is not YAML: {error.problem}", YAML_FILE, line, column) from None
-    except RecursionError:
-        raise DefinitionError("an entry holds itself", YAML_FILE) from None
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            _note(fault["type"], fault["msg"], fault["loc"], places, problems)
-        problems.raise_if_any()
-        raise
-
-
-def _locate(node: Any, at: Path_, places: dict[Path_, Place], problems: Problems) -> None:
-    places.setdefault(at, Place(YAML_FILE, node.start_mark.line + 1, node.start_mark.column + 1))
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _locate(value, (*at, index), places, problems)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = Place(YAML_FILE, key.start_mark.line + 1, key.start_mark.column + 1)
-            if not isinstance(key, yaml.ScalarNode):
-                problems.add("an entry's name is one word", here)
-                continue
-            if (*at, key.value) in places:
-                problems.add(f"{key.value} stands here twice", here)
-            places[(*at, key.value)] = here
-            _locate(value, (*at, key.value), places, problems)
-
-
-def _note(kind: str, message: str, at: Path_, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _explain(kind: str, message: str, at: EntryPath) -> str:
     known = tuple(_Yaml.model_fields)
     name = str(at[0]) if at else ""
-    shapes = {
-        "target": "target: schema.table",
-        "keys": "keys: [column]",
-        "deletes": "deletes: ignore",
-        "pii": "pii: {table.column: tokenize}",
-        "readers": "readers: [role]",
-        "freshness": "freshness: 30s",
-        "distkey": "distkey: column",
-        "sortkey": "sortkey: [column]",
-    }
     if kind == "extra_forbidden":
-        message = f"there is no entry {name}{did_you_mean(name, known) or '; the entries are ' + ', '.join(known)}"
-    elif kind == "missing":
-        message = f"the entry {name} is missing: write {shapes[name]}"
-    else:
-        message = f"{message}: write {shapes.get(name, name)}"
-    place = next((places[at[:end]] for end in range(len(at), -1, -1) if at[:end] in places), Place(YAML_FILE))
-    problems.add(message, place)
+        return f"there is no entry {name}{did_you_mean(name, known) or '; the entries are ' + ', '.join(known)}"
+    if kind == "missing":
+        return f"the entry {name} is missing: write {_SHAPES[name]}"
+    return f"{message}: write {_SHAPES.get(name, name)}"
 
 
 def _select(text: str, problems: Problems) -> Select:
@@ -219,7 +159,7 @@ def _check_target(schema: str, table: str, place: Place, problems: Problems) -> 
         problems.add(f"the schema {schema} is not for targets: write another, such as public.{table}", place)
 
 
-def _check_yaml(written: _Yaml, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _check_yaml(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     if written.deletes != "ignore":
         problems.add(f"deletes: {written.deletes} is not supported yet: write ignore", places[("deletes",)])
     seconds = _seconds(written.freshness)
@@ -236,8 +176,8 @@ def _seconds(freshness: str) -> float | None:
     return float(found[1]) * _UNITS[found[2]] if found else None
 
 
-def _check_outputs(written: _Yaml, outputs: list[str], places: Mapping[Path_, Place], problems: Problems) -> None:
-    named: list[tuple[Path_, str]] = [(("keys", index), name) for index, name in enumerate(written.keys)]
+def _check_outputs(written: _Yaml, outputs: list[str], places: Mapping[EntryPath, Place], problems: Problems) -> None:
+    named: list[tuple[EntryPath, str]] = [(("keys", index), name) for index, name in enumerate(written.keys)]
     named += [(("sortkey", index), name) for index, name in enumerate(written.sortkey)]
     named += [(("distkey",), written.distkey)] if written.distkey is not None else []
     for at, name in named:
@@ -257,7 +197,7 @@ def _doubled(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(listed) if listed.count(name) > 1]
 
 
-def _check_keys(keys: Iterable[str], select: Select, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _check_keys(keys: Iterable[str], select: Select, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     by_name = {item.name: item for item in select.items}
     for index, key in enumerate(keys):
         item = by_name.get(key)
@@ -272,7 +212,7 @@ def _check_keys(keys: Iterable[str], select: Select, places: Mapping[Path_, Plac
         problems.add(f"{key} cannot be a key: {why}", places[("keys", index)])
 
 
-def _check_pii(pii: Mapping[str, str], select: Select, places: Mapping[Path_, Place], problems: Problems) -> None:
+def _check_pii(pii: Mapping[str, str], select: Select, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     tables = dict.fromkeys(select.aliases.values())
     for name, protection in pii.items():
         place = places[("pii", name)]

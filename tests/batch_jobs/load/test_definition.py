@@ -81,6 +81,7 @@ def test_every_entry_is_read(tmp_path: Path) -> None:
         (YAML + "columns: [b]\nreplace: b\n", "load.yaml:4:11: b is filled by Freshet"),
         (YAML + "csv: {delimiter: '||'}\n", "load.yaml:4:7: delimiter is one ASCII character"),
         (YAML + "target: public.u\n", "load.yaml:4:1: target stands here twice"),
+        (YAML + "? [a]\n: b\n", "load.yaml:4:3: an entry's name is one word"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, yaml: str, message: str) -> None:
