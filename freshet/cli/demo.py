@@ -18,7 +18,8 @@ from rich.table import Table
 from freshet.cli.context import JSON_OPTION, ROOT, Place, demo_folder, last_line, out, seconds, start_sandbox
 from freshet.cli.demo_probe import Probe
 from freshet.cli.demo_screen import Screen
-from freshet.cli.run import JobProcess, start_job
+from freshet.cli.job_process import JobProcess
+from freshet.cli.run import start_job
 from freshet.cli.simulate import start_simulator
 from freshet.cli.verify import open_verifier
 from freshet.errors import FreshetError, TerminalError

@@ -1,11 +1,5 @@
 """`freshet export dynamodb`: start the job that hands a table out as items, and tell in words what it says in JSON."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +23,8 @@ from freshet.cli.context import (
     wants_aws,
 )
 from freshet.cli.export_aws import export_on_aws
+from freshet.cli.job_process import JobProcess, jobs_folder, passing_signals, start_process
 from freshet.cli.load import counted
-from freshet.cli.run import JobProcess, stop_with_parent
 from freshet.deploy.account import aws_errors
 from freshet.errors import InputError
 
@@ -88,7 +82,7 @@ def dynamodb(
             tell(line)
 
     job = start_export(place, folder, options, on_line)
-    with _passing_signals(job):
+    with passing_signals([job], "stopping"):
         code = job.wait()
     if json_output:
         last_line(summary(lines))
@@ -120,47 +114,15 @@ def start_export(place: Place, folder: Path, options: list[str], on_line: Any = 
         on_line: Is called with each JSON line of the job's log.
     """
     endpoints, name = place.endpoints, folder.resolve().name
-    state, logs = place.state / "jobs", place.state / "logs"
-    for made in (state, logs):
-        made.mkdir(parents=True, exist_ok=True)
     arguments = {
         "export_folder": folder.resolve(),
         "staging_bucket": endpoints["staging_bucket"],
         "workgroup": endpoints["redshift"]["workgroup"],
         "warehouse_database": endpoints["redshift"]["database"],
         "copy_role": endpoints["copy_role_arn"],
-        "work_folder": state / f"export-{name}.spark",
-        "spark_master": f"local[{os.cpu_count() or 2}]",
+        "work_folder": jobs_folder(place) / f"export-{name}.spark",
     }
-    command = [sys.executable, "-m", "batch_jobs.export_dynamodb", *options]
-    for key, value in arguments.items():
-        command += [f"--{key}", str(value)]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **place.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=stop_with_parent,  # noqa: PLW1509 - one prctl call, nothing that could deadlock
-    )
-    return JobProcess(process, logs / f"export-{name}.log", on_line)
-
-
-@contextlib.contextmanager
-def _passing_signals(job: JobProcess) -> Iterator[None]:
-    def ask(_signal: int, _frame: object) -> None:
-        err.print("stopping")
-        if job.process.poll() is None:
-            job.process.terminate()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return start_process(place, "batch_jobs.export_dynamodb", f"export-{name}", options, arguments, on_line)
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,5 @@
 """`freshet load`: files from S3 into Redshift, each exactly once, from this machine through the Data API."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import typer
@@ -16,6 +11,7 @@ from batch_jobs.load.definition import find_load, read_definition
 from batch_jobs.load.job import FilesRefused, Job
 from batch_jobs.load.specification import Load
 from batch_jobs.load.staging import Staging
+from batch_jobs.stopping import signals
 from freshet.cli.context import (
     AWS_OPTION,
     JSON_OPTION,
@@ -70,7 +66,7 @@ def load(
     definition = complete(definition, bucket or (None if definition.bucket else staging_bucket), batch_size)
     announce(place, json_output)
     screen = Screen(definition, quiet=json_output)
-    with interruptible() as stop, screen:
+    with signals(_say_stopping) as stopping, screen:
         job = Job(
             definition,
             place.warehouse,
@@ -78,7 +74,7 @@ def load(
             Staging(s3, staging_bucket, staging_prefix),
             copy_role,
             tell=screen.tell,
-            stopping=stop.is_set,
+            stopping=stopping,
         )
         try:
             error = ""
@@ -96,31 +92,16 @@ def load(
     return 1 if error else 0
 
 
+def _say_stopping() -> None:
+    err.print("stopping: what runs is cancelled (once more to leave at once) ...")
+
+
 def _surroundings(place: Place | AwsPlace) -> tuple[str, str, str, Any]:
     """Give the staging bucket and prefix, the role of COPY, and a client of S3."""
     if isinstance(place, AwsPlace):
         told = place.outputs
         return told["StagingBucket"], told["StagingPrefix"], told["CopyRoleArn"], place.account.client("s3")
     return place.endpoints["staging_bucket"], "freshet", place.endpoints["copy_role_arn"], place.client("s3")
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop, which cancels what runs; the second is as usual."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        err.print("stopping: what runs is cancelled (once more to leave at once) ...")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Screen:

@@ -1,27 +1,19 @@
 """`freshet run`: start the streaming job of one or several pipelines, and tell in words what it says in JSON."""
 
-import contextlib
-import ctypes
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
 
 from freshet.cli.context import JSON_OPTION, Place, announce, err, last_line, out, running_place, seconds
+from freshet.cli.job_process import JobProcess, jobs_folder, passing_signals, start_process
 from freshet.errors import InputError
 from freshet.pipeline.definition import find_pipeline
 
 SANDBOX_RHYTHM_S = 1.0
 EVERY_MIN_S = 0.4  # Kinesis allows five reads of a shard a second
-LOST_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def run(
@@ -65,47 +57,6 @@ def run(
     return max(codes)
 
 
-class JobProcess:
-    """A running job and the thread that reads what it says."""
-
-    def __init__(
-        self, process: subprocess.Popen[str], log: Path, on_line: Callable[[dict[str, Any]], None] | None
-    ) -> None:
-        self.process, self.log = process, log
-        self._thread = threading.Thread(target=self._read, args=(process.stderr, on_line), daemon=True)
-        self._thread.start()
-
-    def _read(self, stderr: IO[str], on_line: Callable[[dict[str, Any]], None] | None) -> None:
-        with self.log.open("a") as log, stderr:
-            for line in stderr:
-                log.write(line)
-                log.flush()
-                if on_line and line.startswith("{"):
-                    with contextlib.suppress(json.JSONDecodeError):
-                        on_line(json.loads(line))
-
-    def wait(self, timeout_s: float | None = None) -> int:
-        """Wait for its end; give its exit code, 1 if a signal ended it."""
-        code = self.process.wait(timeout_s)
-        self._thread.join(5)
-        return code if code >= 0 else 1
-
-    def kill(self) -> None:
-        """End it and all that it started at once, as a crash would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.wait()
-
-    def stop(self, grace_s: float = 45.0) -> int:
-        """Ask it to stop cleanly, and wait; after the grace it is killed."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            return self.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return 1
-
-
 def start_job(
     place: Place, folder: Path, options: list[str], on_line: Callable[[dict[str, Any]], None] | None = None
 ) -> JobProcess:
@@ -118,10 +69,7 @@ def start_job(
         on_line: Is called with each JSON line of the job's log.
     """
     endpoints, name = place.endpoints, folder.resolve().name
-    state = place.state / "jobs"
-    logs = place.state / "logs"
-    for made in (state, logs):
-        made.mkdir(parents=True, exist_ok=True)
+    state = jobs_folder(place)
     arguments = {
         "pipeline_folder": folder,
         "source_database": place.source_database,
@@ -134,50 +82,14 @@ def start_job(
         "copy_role": endpoints["copy_role_arn"],
         "lock_file": state / f"{name}.lock",
         "work_folder": state / f"{name}.spark",
-        "spark_master": f"local[{os.cpu_count() or 2}]",
     }
-    command = [sys.executable, "-m", "streaming_job", *options]
-    for key, value in arguments.items():
-        command += [f"--{key}", str(value)]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **place.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=stop_with_parent,  # noqa: PLW1509 - one prctl call, nothing that could deadlock
-    )
-    return JobProcess(process, logs / f"{name}.log", on_line)
-
-
-def stop_with_parent() -> None:
-    """Let the kernel end this process, gently, once its parent is gone; for `preexec_fn`."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(LOST_PARENT, signal.SIGTERM)
+    return start_process(place, "streaming_job", name, options, arguments, on_line)
 
 
 def wait(jobs: list[JobProcess]) -> list[int]:
     """Wait for all jobs; Ctrl-C and SIGTERM ask them to stop cleanly."""
-    with _passing_signals(jobs):
+    with passing_signals(jobs, "stopping: the running batch may finish, 30 s at most"):
         return [job.wait() for job in jobs]
-
-
-@contextlib.contextmanager
-def _passing_signals(jobs: list[JobProcess]) -> Iterator[None]:
-    def ask(_signal: int, _frame: object) -> None:
-        err.print("stopping: the running batch may finish, 30 s at most")
-        for job in jobs:
-            if job.process.poll() is None:
-                job.process.terminate()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def tell_error(line: dict[str, Any]) -> None:
