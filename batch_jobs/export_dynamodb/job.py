@@ -35,6 +35,7 @@ from freshet.errors import FreshetError, TerminalError, TransientError
 from freshet.pipeline.ddl import quoted
 from freshet.redshift import runs
 from freshet.redshift.data_api import Warehouse
+from freshet.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -234,8 +235,8 @@ class Export:
         self.memory.note_built(manifest if built else "", self.settings.role)
         self.memory.plan(item_table.id, self.settings.incremental)
         todo = self.memory.tables.todo
-        counted = self.warehouse.query(f"select action, count(*) as keys from {todo} group by action")
-        counts = {str(row["action"]): int(row["keys"]) for row in counted}
+        actions = self.warehouse.query(f"select action, count(*) as keys from {todo} group by action")
+        counts = {str(row["action"]): int(row["keys"]) for row in actions}
         self.result.to_put, self.result.to_delete = counts.get("put", 0), counts.get("delete", 0)
         wanted = gone = ""
         role = self.settings.role
@@ -363,11 +364,6 @@ def refusal(definition: Definition, problems: Counter[str], samples: dict[str, l
         f"export {definition.name}: {'; '.join(told)}. Nothing was written. Find them in {where} where {' or '.join(ways)}; "
         "leave them out, or take fewer rows or columns, in select.sql"
     )
-
-
-def counted(count: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def stop(definition: Definition, why: str, result: Result) -> FreshetError:

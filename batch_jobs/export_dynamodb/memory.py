@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freshet.errors import TerminalError
+from freshet.redshift.catalogue import missing_schemas, tables_of
 from freshet.redshift.control_tables import SCHEMA
 from freshet.redshift.data_api import StatementFailed, UnknownOutcome, Warehouse, pause
 from freshet.redshift.literals import quote
@@ -113,13 +114,10 @@ class Memory:
     def create(self) -> None:
         """Make what is missing."""
         prefix = f"{self.tables.export}_export"
-        there = self._own_tables()
+        there = tables_of(self.warehouse, SCHEMA)
         if {prefix, f"{prefix}_lock", f"{prefix}ed"} <= there:
             return
-        known = self.warehouse.query(
-            f"select schema_name from svv_redshift_schemas where schema_name = {quote(SCHEMA)}"
-        )
-        statements = [] if known else [f"create schema if not exists {SCHEMA}"]
+        statements = [f"create schema if not exists {name}" for name in missing_schemas(self.warehouse, [SCHEMA])]
         statements.append(f"create table if not exists {self.tables.lock} (nothing integer)")
         for table, columns in ((self.tables.state, STATE), (self.tables.exported, EXPORTED)):
             statements.append(f"create table if not exists {table} ({_definitions(columns)})")
@@ -212,13 +210,9 @@ class Memory:
     def drop_left(self) -> None:
         """Drop the tables of this run, and those that killed runs left; the export is held."""
         run_table = re.compile(rf"{re.escape(self.tables.export)}_export_(?:rows|built|todo)_[0-9a-f]{{8}}")
-        left = sorted(name for name in self._own_tables() if run_table.fullmatch(name))
+        left = sorted(name for name in tables_of(self.warehouse, SCHEMA) if run_table.fullmatch(name))
         for start in range(0, len(left), 20):
             self.change([f"drop table if exists {SCHEMA}.{name}" for name in left[start : start + 20]])
-
-    def _own_tables(self) -> set[str]:
-        rows = self.warehouse.query(f"select table_name from svv_tables where table_schema = {quote(SCHEMA)}")
-        return {str(row["table_name"]) for row in rows}
 
     def note_built(self, manifest: str, role: str) -> None:
         """Load what the items are now, from files of (key_hash, digest, part); without a manifest there are no items."""

@@ -17,6 +17,7 @@ from batch_jobs.load.compare import Known
 from batch_jobs.load.listing import in_hex
 from batch_jobs.load.specification import Load
 from freshet.errors import InputError
+from freshet.redshift.catalogue import missing_schemas, tables_of
 from freshet.redshift.control_tables import SCHEMA
 from freshet.redshift.data_api import Warehouse, patiently
 from freshet.redshift.literals import quote
@@ -68,11 +69,7 @@ class FilesTable:
 
     def exists(self) -> bool:
         """Tell whether the tables are there."""
-        return f"{self.load.name}_files_head" in self._tables(SCHEMA) and bool(self._kept())
-
-    def _tables(self, schema: str) -> set[str]:
-        rows = self.warehouse.query(f"select table_name from svv_tables where table_schema = {quote(schema)}")
-        return {str(row["table_name"]) for row in rows}
+        return f"{self.load.name}_files_head" in tables_of(self.warehouse, SCHEMA) and bool(self._kept())
 
     def _kept(self) -> list[dict[str, Any]]:
         return self.warehouse.query(f"select target from {self.head}")
@@ -84,12 +81,8 @@ class FilesTable:
             InputError: The target lacks a column that the definition names, or the load filled another target before.
         """
         schema, _, table = self.load.target.partition(".")
-        schemas = {row["schema_name"] for row in self.warehouse.query("select schema_name from svv_redshift_schemas")}
-        # No schema that is there, not even with IF NOT EXISTS: that asks for a right on the database.
-        missing = [
-            f"create schema if not exists {name}" for name in dict.fromkeys((SCHEMA, schema)) if name not in schemas
-        ]
-        if table not in self._tables(schema):
+        missing = [f"create schema if not exists {name}" for name in missing_schemas(self.warehouse, (SCHEMA, schema))]
+        if table not in tables_of(self.warehouse, schema):
             missing.append(self.load.table)
         if missing:
             patiently(lambda: self.warehouse.run(missing))

@@ -18,6 +18,7 @@ from batch_jobs.run_sql.script import Script
 from batch_jobs.run_sql.statements import Statement
 from freshet.errors import FreshetError
 from freshet.redshift.data_api import Cancelled, Part, StatementFailed, Told, UnknownOutcome, Warehouse, pause
+from freshet.words import counted
 
 Report = Callable[[Statement, Part], None]
 ATTEMPTS_MAX: Final = 8
@@ -77,7 +78,7 @@ def execute(
 
 def line_of(script: Script, statement: Statement, part: Part) -> str:
     """Tell what a statement did in one line."""
-    rows = "" if part.rows is None else f"{_count(part.rows, 'row')}, "
+    rows = "" if part.rows is None else f"{counted(part.rows, 'row')}, "
     place = f"statement {statement.number}/{len(script.statements)}"
     return f"{place}, line {statement.line}: {statement.title}: {rows}{part.seconds:.1f} s"
 
@@ -126,11 +127,7 @@ def _where(script: Script, number: int) -> str:
 def _left(script: Script, done: int) -> str:
     if script.mode == TRANSACTION or not done:
         return "nothing was written" + (", the transaction was rolled back" if script.mode == TRANSACTION else "")
-    return f"{_count(done, 'statement')} before it {'is' if done == 1 else 'are'} committed"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{counted(done, 'statement')} before it {'is' if done == 1 else 'are'} committed"
 
 
 def rows_moved(parts: Sequence[Part]) -> int:

@@ -24,9 +24,9 @@ from freshet.cli.context import (
 )
 from freshet.cli.export_aws import export_on_aws
 from freshet.cli.job_process import JobProcess, jobs_folder, passing_signals, start_process
-from freshet.cli.load import counted
 from freshet.deploy.account import aws_errors
 from freshet.errors import InputError
+from freshet.words import counted
 
 export = typer.Typer(no_args_is_help=True, help="Hand a table out to other stores.")
 

@@ -17,12 +17,12 @@ from batch_jobs.export_dynamodb.definition import YAML_FILE
 from batch_jobs.stopping import signals
 from freshet.__main__ import INTERRUPTED
 from freshet.cli.context import AwsPlace, err, last_line, out
-from freshet.cli.load import counted
 from freshet.deploy import glue as jobs
 from freshet.deploy.account import error_code
 from freshet.errors import EnvironmentFault, FreshetError, InputError
 from freshet.redshift.data_api import Row, Warehouse
 from freshet.redshift.runs import TABLE
+from freshet.words import counted
 
 POLL_S: Final = 5.0
 EXIT_CODE: Final = re.compile(r"\(exit code (\d+)\)")

@@ -26,6 +26,7 @@ from freshet.cli.context import (
 )
 from freshet.errors import InputError
 from freshet.redshift.data_api import Cancelled
+from freshet.words import counted
 
 SHOWN_MAX = 20
 
@@ -156,11 +157,6 @@ def words(refused: dict[str, Any]) -> str:
     place = [f"{name} {refused[name]}" for name in ("line", "column") if refused[name]]
     code = f" (code {refused['code']})" if refused["code"] else ""
     return f"{', '.join(place)}{': ' if place else ''}{refused['reason']}{code}"
-
-
-def counted(count: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:

@@ -29,6 +29,7 @@ from freshet.cli.serving_place import PULLS, read_pull
 from freshet.deploy.account import aws_errors
 from freshet.errors import EnvironmentFault, InputError
 from freshet.redshift import runs
+from freshet.words import counted
 
 FUNCTION_OUTPUT: Final = "PullFunctionName"
 LAMBDA_MAX_S: Final = 900
@@ -153,6 +154,6 @@ def _tell(name: str, to: Path, form: str, pulled: Pulled, json_output: bool) -> 
         last_line({"pull": name, "folder": str(to), **told, "tables": pulled.tables})
         return
     gone = f", {pulled.deleted:,} deletes" if pulled.deleted else ""
-    out.print(f"pulled {pulled.rows:,} rows{gone} in {pulled.answers} answer{'' if pulled.answers == 1 else 's'}")
+    out.print(f"pulled {pulled.rows:,} rows{gone} in {counted(pulled.answers, 'answer')}")
     for table, rows in pulled.tables.items():
         out.print(f"  {to / table}.{form}: {rows:,} rows")

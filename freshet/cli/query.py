@@ -16,6 +16,7 @@ from sqlglot.tokenizer_core import TokenType
 from freshet.cli.context import AWS_OPTION, JSON_OPTION, STACK_OPTION, announce, find_place, last_line, out
 from freshet.errors import InputError
 from freshet.redshift.data_api import StatementFailed
+from freshet.words import counted
 
 WIDTH_MAX = 10_000  # wider than any table; what is not a terminal has no edge
 
@@ -49,7 +50,7 @@ def query(
         out.print(render_records(names, values))
     else:
         out.print(drawn, width=None if out.is_terminal else WIDTH_MAX, crop=False)
-    out.print(f"[dim]{len(rows)} row{'' if len(rows) == 1 else 's'}[/dim]")
+    out.print(f"[dim]{counted(len(rows), 'row')}[/dim]")
 
 
 def render(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:

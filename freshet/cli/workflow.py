@@ -42,6 +42,7 @@ from freshet.errors import EnvironmentFault, InputError
 from freshet.redshift.data_api import StatementFailed
 from freshet.redshift.literals import quote
 from freshet.redshift.runs import TABLE
+from freshet.words import counted
 
 workflow = typer.Typer(help="Run SQL files that are chained into a state machine.", no_args_is_help=True)
 AWS_POLL_S, SANDBOX_POLL_S = 2.0, 0.2
@@ -178,10 +179,10 @@ class _Run:
             }
         )  # fmt: skip
         color = {"done": "green", "failed": "red", "stopped": "yellow"}[step.outcome]
-        counted = "" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'}, "
+        moved = "" if rows is None else f"{counted(rows, 'row')}, "
         waited = f", {step.waits} times the job was busy" if step.waits else ""
         self._say(
-            f"{step.stage:<9} {escape(step.item)}: [{color}]{step.outcome}[/{color}], {counted}{step.seconds:.1f} s{waited}"
+            f"{step.stage:<9} {escape(step.item)}: [{color}]{step.outcome}[/{color}], {moved}{step.seconds:.1f} s{waited}"
         )
 
     def _rows(self, step: Step) -> int | None:

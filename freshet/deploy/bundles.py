@@ -16,8 +16,8 @@ TIME = (2020, 1, 1, 0, 0, 0)
 LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
 BOOTSTRAP = Path("cloudformation/bootstrap.py")
 # What the batch jobs and the bootstrap program import of Freshet; all of it runs on Python 3.9.
-SHARED = ("__init__", "errors", "redshift/__init__", "redshift/control_tables", "redshift/data_api", "redshift/literals",
-          "redshift/runs")  # fmt: skip
+SHARED = ("__init__", "errors", "words", "redshift/__init__", "redshift/catalogue", "redshift/control_tables",
+          "redshift/data_api", "redshift/literals", "redshift/runs")  # fmt: skip
 # What the function for pullers is made of; the puller itself, which writes Parquet, stays here.
 PULL_MODULES = (
     "__init__.py",

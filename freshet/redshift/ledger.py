@@ -15,6 +15,7 @@ from typing import Final, Self
 from freshet.errors import InputError, StaleBatch, TerminalError
 from freshet.pipeline.ddl import check_target, column_type_of, quoted
 from freshet.pipeline.model import Pipeline
+from freshet.redshift.catalogue import missing_schemas, tables_of
 from freshet.redshift.control_tables import SCHEMA, ControlTables, freshness_view, literal
 from freshet.redshift.data_api import STATEMENTS_MAX, Cancelled, Row, StatementFailed, UnknownOutcome, Warehouse, pause
 from freshet.redshift.merge_sql import Step, transaction
@@ -84,7 +85,7 @@ class Ledger:
 
     def _make_view(self) -> None:
         """Make the readers' view anew, with every pipeline's line; it belongs to the first job's user."""
-        states = [table for table in self._own_tables() if table.endswith("_state")]
+        states = [table for table in tables_of(self.warehouse, SCHEMA) if table.endswith("_state")]
         try:
             self.warehouse.run([freshness_view(states), *self._reader_grants()])
         except StatementFailed as refused:
@@ -94,16 +95,11 @@ class Ledger:
 
     def _missing_schemas(self) -> list[str]:
         """Make no schema that is there, not even with IF NOT EXISTS: that asks for a right on the database."""
-        known = {row["schema_name"] for row in self.warehouse.query("select schema_name from svv_redshift_schemas")}
-        wanted = dict.fromkeys((SCHEMA, self.pipeline.target_schema))
-        return [f"create schema if not exists {quoted(name)}" for name in wanted if name not in known]
-
-    def _own_tables(self) -> list[str]:
-        rows = self.warehouse.query(f"select table_name from svv_tables where table_schema = '{SCHEMA}'")
-        return [str(row["table_name"]) for row in rows]
+        missing = missing_schemas(self.warehouse, (SCHEMA, self.pipeline.target_schema))
+        return [f"create schema if not exists {quoted(name)}" for name in missing]
 
     def _has_control_tables(self) -> bool:
-        return {name.removeprefix(f"{SCHEMA}.") for name in self.tables.all} <= set(self._own_tables())
+        return {name.removeprefix(f"{SCHEMA}.") for name in self.tables.all} <= tables_of(self.warehouse, SCHEMA)
 
     def _check_kept(self) -> None:
         kept = self.warehouse.query(f"select target from {self.tables.state}")

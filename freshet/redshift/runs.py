@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freshet.errors import FreshetError
+from freshet.redshift.catalogue import missing_schemas, tables_of
 from freshet.redshift.control_tables import SCHEMA
 from freshet.redshift.data_api import Cancelled, Row, Warehouse, patiently
 from freshet.redshift.literals import quote
@@ -74,18 +75,18 @@ def create(warehouse: Warehouse, writers: Sequence[str] = ()) -> None:
         warehouse: Where.
         writers: Users, as they are quoted in SQL, who may read and write it too.
     """
-    there = warehouse.query(
-        f"select table_name from svv_tables where table_schema = {quote(SCHEMA)} and table_name = 'runs'"
-    )
-    if not there:
+    if not _is_there(warehouse):
         columns = ", ".join(f"{name} {kind}" for name, kind, _ in COLUMNS)
-        known = warehouse.query(f"select schema_name from svv_redshift_schemas where schema_name = {quote(SCHEMA)}")
-        schema = [] if known else [f"create schema if not exists {SCHEMA}"]
+        schema = [f"create schema if not exists {name}" for name in missing_schemas(warehouse, [SCHEMA])]
         comments = [f"comment on column {TABLE}.{name} is {quote(comment)}" for name, _, comment in COLUMNS]
         table = f"create table if not exists {TABLE} ({columns}) diststyle all"
         patiently(lambda: warehouse.run([*schema, table, *comments]))
     if writers:
         warehouse.run([f"grant select, insert, update on {TABLE} to {', '.join(writers)}"])
+
+
+def _is_there(warehouse: Warehouse) -> bool:
+    return TABLE in {f"{SCHEMA}.{name}" for name in tables_of(warehouse, SCHEMA)}
 
 
 def begin(warehouse: Warehouse, kind: str, name: str) -> Run:
@@ -121,10 +122,7 @@ def recorded(warehouse: Warehouse, kind: str, name: str) -> Iterator[Run]:
 
 def recent(warehouse: Warehouse, limit: int = 20) -> list[Row]:
     """Read the newest runs, newest first: run, kind, name, started_at, heard_at, seconds, rows, bytes, outcome, message."""
-    there = warehouse.query(
-        f"select table_name from svv_tables where table_schema = {quote(SCHEMA)} and table_name = 'runs'"
-    )
-    if not there:
+    if not _is_there(warehouse):
         return []
     return warehouse.query(
         "select run, kind, name, started_at, heard_at, datediff(second, started_at, heard_at) as seconds, "

@@ -3,6 +3,7 @@
 from typing import Any
 
 from freshet.redshift import runs
+from freshet.redshift.catalogue import tables_of
 from freshet.redshift.control_tables import SCHEMA, ControlTables
 from freshet.redshift.data_api import Row, Warehouse
 
@@ -22,10 +23,7 @@ COUNTS = (
 
 def pipelines(warehouse: Warehouse) -> list[str]:
     """List the pipelines that have a ledger in this warehouse."""
-    rows = warehouse.query(
-        f"select table_name from svv_tables where table_schema = '{SCHEMA}' and table_name like '%_state' order by table_name"
-    )
-    return [str(row["table_name"]).removesuffix("_state") for row in rows]
+    return sorted(name.removesuffix("_state") for name in tables_of(warehouse, SCHEMA) if name.endswith("_state"))
 
 
 def summary(warehouse: Warehouse, pipeline: str) -> dict[str, Any]:
