@@ -1,16 +1,22 @@
 #!/bin/sh
-# Prepare this clone: .venv with the pinned Python packages, and the two system packages, OpenJDK 17 and MariaDB.
+# Prepare this clone: .venv with the pinned Python packages, and two system packages, a Java (17, else 21) and MariaDB.
 #
-# Safe to run again: what is there stays, and when nothing changed it ends at once. It writes to .venv only, and says what
-# it does on stderr, so that `make demo` keeps its stdout. .venv/java_home then names the Java 17 to use.
+# Safe to run again: what is there stays, and when nothing changed it ends at once. One line a step goes to stderr, so that
+# `make demo` keeps its stdout; what apt-get and pip say goes to .freshet/setup.log. An interrupted set-up begins anew.
+# .venv/java_home then names the Java to use.
 set -eu
 cd "$(dirname "$0")"
+here=$(pwd -P)
 
 EXTRAS='spark,cli,sandbox,dev'
 # Debian's -core packages hold the programs alone: no service, nothing is started.
 APT_MARIADB='mariadb-server-core mariadb-client-core'
-APT_JAVA='openjdk-17-jre-headless'
+# What Spark 4.1 runs on; AWS Glue 6.0 has the first.
+JAVA_VERSIONS='17 21'
 STAMP=.venv/prepared
+PLACE=.venv/place
+LOG=.freshet/setup.log
+APT_WAITS_S=300
 
 PATH="${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin:/opt/homebrew/sbin"
 started=$(date +%s)
@@ -19,6 +25,18 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 stop() {
     say "$*"
     exit 3
+}
+
+# Runs a command whose words go to the log.
+logged() {
+    printf '\n$ %s\n' "$*" >>"$LOG"
+    "$@" </dev/null >>"$LOG" 2>&1
+}
+
+# Says why the command before failed, and where its words are.
+stop_logged() {
+    tail -n 5 "$LOG" | cut -c 1-200 >&2
+    stop "$*; all it said is in $LOG"
 }
 
 # Prints the newest Python that is new enough; the argument is what it must be able to import.
@@ -33,104 +51,166 @@ find_python() {
     return 1
 }
 
-is_java_17() { [ -x "$1/bin/java" ] && "$1/bin/java" -version 2>&1 | grep -q 'version "17[."]'; }
-
-# Prints the home of a Java 17, wherever it is, whichever Java comes first on the PATH.
-find_java() {
-    if command -v java >/dev/null 2>&1; then
-        first=$(java -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java\.home = //p')
-    fi
-    macos=$([ ! -x /usr/libexec/java_home ] || /usr/libexec/java_home -v 17 2>/dev/null || true)
-    for home in "${JAVA_HOME:-}" "${first:-}" "$macos" /usr/lib/jvm/*17* /opt/homebrew/opt/openjdk@17 \
-        /usr/local/opt/openjdk@17 "${HOME:-}"/.sdkman/candidates/java/17*; do
-        if [ -n "$home" ] && is_java_17 "$home"; then
-            printf '%s\n' "$home"
+# Prints the version of a Java home, if it is one that serves.
+java_version() {
+    for version in $JAVA_VERSIONS; do
+        if [ -x "$1/bin/java" ] && "$1/bin/java" -version 2>&1 | grep -q "version \"${version}[.\"]"; then
+            printf '%s\n' "$version"
             return
         fi
     done
     return 1
 }
 
-has_mariadb() { command -v mariadbd >/dev/null 2>&1 && command -v mariadb-install-db >/dev/null 2>&1; }
-
-# Installs Debian packages, or says how to.
-apt_install() {
-    command="apt-get install -y --no-install-recommends $*"
-    if [ "$(id -u)" = 0 ]; then
-        as_root=
-    elif sudo -n true 2>/dev/null; then
-        as_root='sudo -n'
-    else
-        stop "missing: $*. Run: sudo apt-get update && sudo $command"
+# Prints the home of a Java, wherever it is, whichever comes first on the PATH.
+find_java() {
+    if command -v java >/dev/null 2>&1; then
+        first=$(java -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java\.home = //p')
     fi
-    say "installing $* with apt-get"
-    log=$(mktemp)
-    # shellcheck disable=SC2086  # words, on purpose
-    {
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update &&
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
-                install -y --no-install-recommends "$@"
-    } </dev/null >"$log" 2>&1 || {
-        tail -n 20 "$log" >&2
-        stop "apt-get could not install $*. Try: apt-get update && $command"
-    }
-    rm -f "$log"
+    for wanted in $JAVA_VERSIONS; do
+        macos=$([ ! -x /usr/libexec/java_home ] || /usr/libexec/java_home -v "$wanted" 2>/dev/null || true)
+        for home in "${JAVA_HOME:-}" "${first:-}" "$macos" /usr/lib/jvm/*"$wanted"* /opt/homebrew/opt/openjdk@"$wanted" \
+            /usr/local/opt/openjdk@"$wanted" "${HOME:-}"/.sdkman/candidates/java/"$wanted"*; do
+            if [ -n "$home" ] && [ "$(java_version "$home")" = "$wanted" ]; then
+                printf '%s\n' "$home"
+                return
+            fi
+        done
+    done
+    return 1
 }
 
-# Installs what is missing, in the words of this system's packager.
+has_mariadb() { command -v mariadbd >/dev/null 2>&1 && command -v mariadb-install-db >/dev/null 2>&1; }
+
+# Runs apt-get as root; waits while another program uses apt, which holds a lock on its lists or on dpkg.
+apt() {
+    waited=0
+    # shellcheck disable=SC2086  # nothing, or two words
+    until logged $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=5 "$@"; do
+        if ! tail -n 3 "$LOG" | grep -Eiq 'could not get lock|unable to lock|unable to acquire' ||
+            [ "$waited" -ge "$APT_WAITS_S" ]; then
+            return 1
+        fi
+        [ "$waited" != 0 ] || say "apt-get is used by another program; waiting for it, $((APT_WAITS_S / 60)) minutes at most"
+        sleep 5
+        waited=$((waited + 5))
+    done
+}
+
+# Prints the Java package of this system's archive.
+apt_java() {
+    for version in $JAVA_VERSIONS; do
+        if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+            printf 'openjdk-%s-jre-headless\n' "$version"
+            return
+        fi
+    done
+    return 1
+}
+
+# Installs Debian packages, or says how to; the word java stands for the one that the archive has.
+apt_install() {
+    as_root=''
+    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+        choose_java "$@" || stop "missing: $*. Run: sudo apt-get update; then this again, which names the packages"
+        stop "missing: $packages. Run: sudo apt-get update && sudo apt-get install -y --no-install-recommends $packages"
+    fi
+    [ "$(id -u)" = 0 ] || as_root='sudo -n'
+    # What a private umask would make unreadable for others belongs to the whole system.
+    mask=$(umask)
+    umask 022
+    say 'reading what the system archive has (apt-get update)'
+    apt update || stop_logged 'apt-get update failed'
+    choose_java "$@" || stop "the system archive has no Java $JAVA_VERSIONS; install one and set JAVA_HOME to it"
+    say "installing $packages with apt-get"
+    # shellcheck disable=SC2086  # words, on purpose
+    apt install -y --no-install-recommends $packages || stop_logged "apt-get could not install $packages"
+    umask "$mask"
+}
+
+# Puts the package of the archive's Java in the place of the word java.
+choose_java() {
+    packages=''
+    for name in "$@"; do
+        [ "$name" != java ] || name=$(apt_java) || return 1
+        packages="$packages${packages:+ }$name"
+    done
+}
+
+# Installs what is missing, in the words of this system's packager: apt's first, Homebrew's second.
 install_missing() {
     if command -v apt-get >/dev/null 2>&1; then
         # shellcheck disable=SC2086  # words, on purpose
         apt_install $1
     else
-        stop "missing: $2. On macOS: brew install $2. Elsewhere: OpenJDK 17 and MariaDB 10.6 or newer, on the PATH"
+        stop "missing: $2. On macOS: brew install $2. Elsewhere: OpenJDK 17 or 21 and MariaDB 10.6 or newer, on the PATH"
     fi
 }
 
 prepare_system() {
-    missing_apt= missing_brew=
+    missing_apt='' missing_brew=''
     has_mariadb || { missing_apt="$missing_apt $APT_MARIADB" missing_brew="$missing_brew mariadb"; }
-    java_home=$(find_java) || { missing_apt="$missing_apt $APT_JAVA" missing_brew="$missing_brew openjdk@17"; }
+    java_home=$(find_java) || { missing_apt="$missing_apt java" missing_brew="$missing_brew openjdk@17"; }
+    if ! find_python 'ensurepip, venv' >/dev/null; then
+        # Debian keeps the venv module in a package of its own.
+        python=$(find_python sys) || stop 'missing: Python 3.11 or newer; install python3.13, 3.12 or 3.11'
+        missing_apt="$missing_apt $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+        missing_brew="$missing_brew python@3.13"
+    fi
     [ -z "$missing_apt" ] || install_missing "${missing_apt# }" "${missing_brew# }"
     has_mariadb || stop 'mariadbd or mariadb-install-db is still not on the PATH'
-    java_home=$(find_java) || stop 'no Java 17 was found; set JAVA_HOME to one'
+    java_home=$(find_java) || stop 'no Java 17 or 21 was found; set JAVA_HOME to one'
+    python=$(find_python 'ensurepip, venv') || stop 'the venv module of Python is still missing'
+}
+
+# What a user's pip is told elsewhere must not change what is installed; where the packages come from is the user's choice.
+pip() {
+    mkdir -p .venv/tmp
+    PIP_REQUIRE_HASHES=0 PIP_USER=0 PIP_NO_DEPS=0 PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 \
+        TMPDIR="$here/.venv/tmp" logged .venv/bin/python -m pip "$@"
+    rm -rf .venv/tmp
+}
+
+# A console script names its interpreter by a path, and a path with quotes cannot be written there.
+write_command() {
+    rm -f .venv/bin/freshet
+    # shellcheck disable=SC2016  # the script's own dollars
+    printf '%s\n' '#!/bin/sh' 'exec "$(dirname "$(readlink -f "$0")")/python" -P -m freshet "$@"' >.venv/bin/freshet
+    chmod +x .venv/bin/freshet
 }
 
 prepare_python() {
-    if .venv/bin/python -c 'import pip' 2>/dev/null; then
-        return
+    # Only a finished set-up of this very place is brought up to date; a half or a moved one is made anew.
+    if [ "$(cat "$PLACE" 2>/dev/null)" != "$here" ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+        say "making .venv with $("$python" --version)"
+        rm -rf .venv
+        logged "$python" -m venv .venv || stop_logged "$python could not make .venv"
     fi
-    if ! python=$(find_python 'ensurepip, venv'); then
-        # Debian keeps the venv module in a package of its own.
-        python=$(find_python sys) || stop 'Python 3.11 or newer is missing; install python3.13, 3.12 or 3.11'
-        install_missing "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" python@3.13
-    fi
-    say "making .venv with $("$python" --version)"
-    rm -rf .venv
-    "$python" -m venv .venv >&2 || stop "$python could not make .venv"
+    rm -f "$STAMP" "$PLACE"
+    say 'installing the Python packages, a minute or two: PySpark alone is 450 MB'
+    pip install --quiet -c constraints.txt -e ".[$EXTRAS]" || stop_logged 'pip could not install the packages'
+    # The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same.
+    printf '%s\n' "$here" >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
+    write_command
 }
 
+case "$here" in *[:,]*)
+    stop "this folder's path has a colon or a comma, which Python's and Spark's lists of folders cannot hold: move the clone" ;;
+esac
 # The stamp holds the place too: a venv that was moved does not work.
-wanted=$({ pwd && cat setup.sh pyproject.toml constraints.txt; } | cksum)
+wanted=$({ printf '%s\n' "$here" && cat setup.sh pyproject.toml constraints.txt; } | cksum)
 if [ "$wanted" = "$(cat "$STAMP" 2>/dev/null)" ] && .venv/bin/python -c '' 2>/dev/null &&
-    is_java_17 "$(cat .venv/java_home 2>/dev/null)" && has_mariadb; then
+    java_version "$(cat .venv/java_home 2>/dev/null)" >/dev/null && has_mariadb; then
     exit 0
 fi
 
+[ -d .freshet ] || mkdir -m 700 .freshet
+(umask 077 && : >"$LOG")
 prepare_system
-[ ! -e "$STAMP" ] || [ "$(cat .venv/place 2>/dev/null)" = "$(pwd)" ] || rm -rf .venv
 prepare_python
-say 'installing the Python packages (the first time takes a minute or two: PySpark alone is 450 MB)'
-quiet=--quiet
-[ ! -t 2 ] || quiet=
-# shellcheck disable=SC2086  # nothing, or one word
-.venv/bin/python -m pip install $quiet --disable-pip-version-check --no-input -c constraints.txt -e ".[$EXTRAS]" \
-    </dev/null >&2 || stop 'pip could not install the packages; its message is above'
-# The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same.
-pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
 printf '%s\n' "$java_home" >.venv/java_home
 say "keeping Spark's classes for quicker starts"
-JAVA_HOME=$java_home .venv/bin/python -m streaming_job.class_archive 2>/dev/null || say 'that did not work; Spark starts more slowly'
-pwd >.venv/place
+logged .venv/bin/python -m streaming_job.class_archive || say "that did not work, and $LOG says why; Spark starts more slowly"
+printf '%s\n' "$here" >"$PLACE"
 printf '%s\n' "$wanted" >"$STAMP"
-say "ready after $(($(date +%s) - started)) s: $(.venv/bin/python --version), Java 17 in $java_home, $(mariadbd --version | sed 's/.*Ver \([0-9.]*\).*/MariaDB \1/')"
+say "ready after $(($(date +%s) - started)) s: $(.venv/bin/python --version), Java $(java_version "$java_home") in $java_home, $(mariadbd --version | sed 's/.*Ver \([0-9.]*\).*/MariaDB \1/')"

@@ -123,12 +123,22 @@ def install(state: State) -> None:
     part.mkdir(mode=0o700)
     user = ["--user=root"] if os.geteuid() == 0 else []
     command = [
-        program("mariadb-install-db"), "--no-defaults", f"--datadir={part}", "--skip-test-db", "--skip-name-resolve",
-        "--auth-root-authentication-method=socket", f"--tmpdir={temporary(state)}", *user,
+        program("mariadb-install-db"), "--no-defaults", f"--datadir=./{part.name}", "--skip-test-db",
+        "--skip-name-resolve", "--auth-root-authentication-method=socket", *user,
     ]  # fmt: skip
+    # A shell script: it cuts its arguments at blanks, so the folder is named from where it is, and the other in a variable.
+    environment = os.environ | {"TMPDIR": str(temporary(state))}
     log = state.logs / "mysql-install.log"
     with log.open("wb") as output:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+            cwd=state.root,
+            env=environment,
+        )
     if done.returncode:
         raise SandboxError(f"mariadb-install-db ended with {done.returncode}; see {log}")
     part.replace(state.mysql)

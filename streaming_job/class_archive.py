@@ -2,7 +2,7 @@
 
 Run once by `make setup`. The JVM ignores the file without a word when Java or Spark changed; nothing depends on it.
 
-Source: JDK 17, "Class Data Sharing", dynamic archive (-XX:ArchiveClassesAtExit, -XX:SharedArchiveFile).
+Source: JDK 17 and 21, "Class Data Sharing", dynamic archive (-XX:ArchiveClassesAtExit, -XX:SharedArchiveFile).
 """
 
 import os
@@ -17,18 +17,18 @@ from streaming_job import session
 def write(path: Path) -> None:
     """Start Spark, touch what a batch touches, and let the JVM write the archive as it ends."""
     part = path.with_name(f"{path.name}.part")
-    session.QUICK_JVM += f" {session.SILENT} -XX:ArchiveClassesAtExit={part}"
+    options = (*session.SILENT, f"-XX:ArchiveClassesAtExit={part}")
     with tempfile.TemporaryDirectory() as folder:
-        spark = session.open_session("local[2]", Path(folder))
+        spark = session.open_session("local[2]", Path(folder), options)
         pinned = session.rehearse(spark).localCheckpoint(eager=True)
         numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
         joined = numbered.join(pinned.hint("broadcast"), "id", "left").join(pinned.hint("merge"), "id", "left")
         joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
         gateway: Any = spark.sparkContext._gateway
-        java = gateway.proc
+        process = gateway.proc
         spark.stop()
-        java.stdin.close()
-        java.wait(120)
+        process.stdin.close()
+        process.wait(120)
     part.replace(path)
 
 

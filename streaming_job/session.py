@@ -7,9 +7,9 @@ Spark quotes values in its logs: they are off, and so is the UI. Its event log i
 
 import contextlib
 import logging
-import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from py4j.protocol import Py4JError
@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from freshet.pipeline.spark import SESSION_SETTINGS
+from freshet.spark import java
 
 SETTINGS = {
     "spark.app.name": "freshet",
@@ -32,31 +33,31 @@ SETTINGS = {
     "spark.ui.retainedJobs": "1",
     "spark.ui.retainedStages": "1",
 }
-# One machine, a few cores: half the CPU until the first batch is the JVM compiling and collecting in parallel.
-QUICK_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-SILENT = "-Xlog:cds=off -Xlog:cds+dynamic=off"
+SILENT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 CLASS_ARCHIVE = Path(sys.prefix, "spark.jsa")  # from `streaming_job.class_archive`
 NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
 
 
-def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
+def open_session(master: str | None, work_folder: Path | None, java_options: Sequence[str] = ()) -> SparkSession:
     """Open the session.
 
     Args:
         master: Such as local[2]; None when Glue or spark-submit has chosen.
         work_folder: Where Spark keeps its temporary files; None for its default.
+        java_options: Options for a Java on this machine; by default those that use the class archive.
     """
     builder = SparkSession.builder
     for name, value in {**SETTINGS, **SESSION_SETTINGS}.items():
         builder = builder.config(name, value)
     if master:
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
-        if java_home.is_file():
-            os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
+        java.prepare_environment()
         builder = builder.master(master)
-        archive = f" {SILENT} -XX:SharedArchiveFile={CLASS_ARCHIVE}" if CLASS_ARCHIVE.is_file() else ""
-        builder = builder.config("spark.driver.extraJavaOptions", QUICK_JVM + archive)
+        options = java_options or (
+            (*SILENT, f"-XX:SharedArchiveFile={CLASS_ARCHIVE}") if CLASS_ARCHIVE.is_file() else ()
+        )
+        builder = builder.config(
+            "spark.driver.extraJavaOptions", java.driver_options(*options, work_folder=work_folder)
+        )
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     if work_folder:
         work_folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,6 @@ every machine is set. Spark quotes values in its logs: they are off, and so is t
 
 import contextlib
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,6 +17,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from freshet.pipeline.spark import SESSION_SETTINGS
+from freshet.spark import java
 
 SETTINGS: Final = {
     "spark.app.name": "freshet-export",
@@ -45,13 +44,9 @@ def open_session(master: str | None, work_folder: Path | None) -> SparkSession:
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)
     if master:
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        java_home = Path(sys.prefix, "java_home")  # `make setup` notes there which Java is 17
-        if java_home.is_file():
-            os.environ.setdefault("JAVA_HOME", java_home.read_text().strip())
-        # One machine, a few cores, one short run: half the CPU would be the JVM compiling and collecting in parallel.
+        java.prepare_environment()
         builder = builder.master(master).config(
-            "spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+            "spark.driver.extraJavaOptions", java.driver_options(work_folder=work_folder)
         )
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     if work_folder:

