@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares what is missing first.
 # Temporary files lie in the clone too: the system's own folder for them may be small, or forbid programs.
 IN_CLONE = JAVA_HOME="$$(cat .venv/java_home)" TMPDIR="$$(pwd -P)/.freshet/tmp"
-.PHONY: help setup demo test check soak bench clean
+.PHONY: help setup demo test check soak fresh bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo 'make check             ruff and mypy'
 	@echo 'make soak              the long, randomized tests'
 	@echo 'make bench             the benchmarks'
+	@echo 'make fresh             demo and tests on bare Debian 12 and 13, as root, some hours'
 	@echo 'make clean             remove .venv, the state of the sandbox and the caches'
 
 setup:
@@ -32,6 +33,9 @@ check: setup
 
 soak: setup
 	@$(IN_CLONE) .venv/bin/python -m pytest -m slow $(ARGS)
+
+fresh:
+	@python3 -m tests.fresh $(ARGS)
 
 bench: setup
 	@$(IN_CLONE) .venv/bin/python -m benchmarks $(ARGS)

@@ -82,12 +82,12 @@ find_java() {
 
 has_mariadb() { command -v mariadbd >/dev/null 2>&1 && command -v mariadb-install-db >/dev/null 2>&1; }
 
-# Runs apt-get as root; waits while another program uses apt, which holds a lock on its lists or on dpkg.
-apt() {
+# Runs apt-get or dpkg as root; waits while another program holds the lock of apt's lists or of dpkg.
+as_admin() {
     waited=0
     # shellcheck disable=SC2086  # nothing, or two words
-    until logged $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=5 "$@"; do
-        if ! tail -n 3 "$LOG" | grep -Eiq 'could not get lock|unable to lock|unable to acquire' ||
+    until logged $as_root env DEBIAN_FRONTEND=noninteractive "$@"; do
+        if ! tail -n 3 "$LOG" | grep -Eiq 'could not get lock|unable to lock|unable to acquire|was locked by' ||
             [ "$waited" -ge "$APT_WAITS_S" ]; then
             return 1
         fi
@@ -120,11 +120,13 @@ apt_install() {
     mask=$(umask)
     umask 022
     say 'reading what the system archive has (apt-get update)'
-    apt update || stop_logged 'apt-get update failed'
+    as_admin apt-get -qq update || stop_logged 'apt-get update failed'
     choose_java "$@" || stop "the system archive has no Java $JAVA_VERSIONS; install one and set JAVA_HOME to it"
     say "installing $packages with apt-get"
+    # What an interrupted installation left half done comes first; else apt-get refuses.
+    as_admin dpkg --configure -a || stop_logged 'dpkg could not finish what was begun before'
     # shellcheck disable=SC2086  # words, on purpose
-    apt install -y --no-install-recommends $packages || stop_logged "apt-get could not install $packages"
+    as_admin apt-get -qq install -y --no-install-recommends $packages || stop_logged "apt-get could not install $packages"
     umask "$mask"
 }
 

@@ -11,17 +11,18 @@ import typer
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX = 500
-BASICS = {"freshet.errors", "freshet.settings", "freshet.logs"}
+BASICS = {"freshet.errors", "freshet.settings", "freshet.logs", "freshet.words"}
 # What each room may import of ours, beside itself; the design's table of rooms.
 ROOMS = {
+    "freshet/spark": BASICS,
     "freshet/pipeline": BASICS,
     "freshet/redshift": BASICS | {"freshet.pipeline"},
     "freshet/deploy": BASICS | {"freshet.pipeline"},
     "freshet/verify": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "freshet/console": BASICS | {"freshet.redshift"},
     "freshet/cli": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
-    "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift"},
-    "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift"},
+    "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift", "freshet.spark"},
+    "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift", "freshet.spark"},
     "simulators": set(),
     "cloudformation": {"streaming_job", "freshet.errors", "freshet.redshift", "batch_jobs.export_dynamodb"},
     "sandbox": set(),

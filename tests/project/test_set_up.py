@@ -8,7 +8,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("sh", "bash", "dirname", "date", "cat", "cksum", "grep", "sed", "id", "tee", "tail", "mktemp", "rm")
+TOOLS = (
+    "sh",
+    "bash",
+    "dirname",
+    "date",
+    "cat",
+    "cksum",
+    "grep",
+    "sed",
+    "id",
+    "tee",
+    "tail",
+    "mktemp",
+    "rm",
+    "mkdir",
+    "cut",
+)
 # Where setup.sh looks beside the PATH.
 OTHER_PLACES = "/usr/local/bin:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin:/opt/homebrew/sbin"
 

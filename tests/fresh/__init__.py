@@ -1,0 +1,1 @@
+"""Both commands on machines that nobody has prepared; `make fresh`."""
