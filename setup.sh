@@ -190,11 +190,14 @@ prepare_python() {
     fi
     rm -f "$STAMP" "$PLACE"
     say 'installing the Python packages, a minute or two: PySpark alone is 450 MB'
-    pip install --quiet -c constraints.txt -e ".[$EXTRAS]" || stop_logged 'pip could not install the packages'
+    # Older pips run PySpark's setup.py in place of building a wheel, and that reads a dollar in the path as a variable.
+    pip install --quiet --use-pep517 -c constraints.txt -e ".[$EXTRAS]" || stop_logged 'pip could not install the packages'
     # The sandbox, the simulators and the benchmarks are no part of the package; in a clone they are found all the same. The
     # path is relative: before Python 3.13 the locale decides how this file is read.
     echo ../../../.. >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clone.pth"
     write_command
+    logged .venv/bin/python -c 'import freshet.cli, sandbox.control, streaming_job.session' ||
+        stop_logged 'the packages were installed, but do not work'
 }
 
 case "$here" in *[:,]*)

@@ -42,7 +42,7 @@ class Box:
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         )
         self.read: list[Sent] = []
-        self._places: dict[str, str] = {}
+        self._read_up_to: dict[str, str] = {}
 
     def connect(self) -> Any:
         return mysql.connect(self.endpoints["mysql"], database="sports", autocommit=True)
@@ -74,19 +74,22 @@ class Box:
         return [sent for sent in data if sent.metadata["operation"] != "load"]
 
     def _read(self, stream: str, shard: str) -> None:
-        place = self._places.get(shard)
-        if place is None:
-            place = self.kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[
-                "ShardIterator"
-            ]
+        """Read what came since the last time; an iterator lives five minutes, a sequence number as long as its record."""
+        after = self._read_up_to.get(shard)
+        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": after}
+        iterator = self.kinesis.get_shard_iterator(
+            StreamName=stream, ShardId=shard, **start if after else {"ShardIteratorType": "TRIM_HORIZON"}
+        )["ShardIterator"]
         while True:
             try:
-                page = self.kinesis.get_records(ShardIterator=place)
+                page = self.kinesis.get_records(ShardIterator=iterator)
             except self.kinesis.exceptions.ProvisionedThroughputExceededException:
                 time.sleep(0.2)
                 continue
-            place = self._places[shard] = page["NextShardIterator"]
-            self.read += [Sent(shard, r["PartitionKey"], json.loads(r["Data"])) for r in page["Records"]]
+            iterator = page["NextShardIterator"]
+            for record in page["Records"]:
+                self.read.append(Sent(shard, record["PartitionKey"], json.loads(record["Data"])))
+                self._read_up_to[shard] = record["SequenceNumber"]
             if not page["MillisBehindLatest"]:
                 return
 
