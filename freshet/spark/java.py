@@ -20,11 +20,13 @@ QUICK: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData
 def prepare_environment() -> None:
     """Set the variables with which Spark finds Java and Python, and with which Java can open any path.
 
-    Java reads and writes file names in the locale's encoding: in the locale C a folder with an accent is not there.
+    Java reads and writes file names in the locale's encoding: in the locale C a folder with an accent is not there. And Spark
+    asks who this machine is before any of its settings is read, which a machine without a network cannot tell.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if HOME_FILE.is_file():
         os.environ.setdefault("JAVA_HOME", HOME_FILE.read_text().strip())
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     if sys.platform.startswith("linux"):
         os.environ["LC_ALL"] = "C.UTF-8"
 
