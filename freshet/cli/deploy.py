@@ -1,12 +1,13 @@
 """`freshet deploy`: the whole stack on AWS from one command, and each later change of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
+from botocore.exceptions import ClientError
 
 from freshet.cli.context import (
     JSON_OPTION,
@@ -25,10 +26,11 @@ from freshet.cli.serving_place import export_definitions, export_files, pull_def
 from freshet.cli.workflow_place import all_sql_files
 from freshet.deploy import dms as capture
 from freshet.deploy.account import Account, aws_errors, open_account
-from freshet.deploy.bucket import empty, missing
-from freshet.deploy.changes import Change, stops_the_task
+from freshet.deploy.bucket import missing
+from freshet.deploy.changes import stops_the_task
 from freshet.deploy.events import NEVER, StackFailed, begin_of_operation, follow, history, stack_of
 from freshet.deploy.glue import JobFailed
+from freshet.deploy.leftovers import Leftovers
 from freshet.deploy.package import (
     FILLED,
     ROOT_TEMPLATE,
@@ -39,13 +41,21 @@ from freshet.deploy.package import (
     package_templates,
     rds_certificates,
 )  # fmt: skip
-from freshet.deploy.parameters import check_fixed, check_given, defaults_of_the_account, effective, request
+from freshet.deploy.parameters import (
+    check_fixed,
+    check_given,
+    check_own_network,
+    defaults_of_the_account,
+    effective,
+    request,
+)  # fmt: skip
 from freshet.deploy.settings import read_assignments, read_settings
 from freshet.deploy.stack import (
+    Plan,
+    Step,
     artifacts_stack,
     choose_bucket,
     delete,
-    drop_change_set,
     execute,
     is_current,
     make_bucket,
@@ -55,7 +65,7 @@ from freshet.deploy.stack import (
     values_of,
 )  # fmt: skip
 from freshet.deploy.start import Starter, Work, refuse_without_outputs, where_to_look
-from freshet.deploy.templates import read_template
+from freshet.deploy.templates import interface_endpoints, read_template
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
 from freshet.redshift.data_api import StatementFailed
@@ -141,15 +151,26 @@ class Deployment:
         self.choices, self.screen = choices, screen
         self.cloudformation = account.client("cloudformation")
         self.kept = home() / "aws"
+        self.leftovers = Leftovers(account, lambda text: screen.say(text, "yellow"), pause)
         self.rested = False  # whether DMS's task was stopped for this update
 
     def run(self) -> dict[str, Any]:
-        """Do all of it; gives what `--json` prints."""
+        """Do all of it; gives what `--json` prints. Whatever ends it, nothing stays that was made for the plan only."""
+        try:
+            return self.plan_and_change()
+        finally:
+            self.leftovers.drop(with_bucket=self.choices.dry_run)
+
+    def plan_and_change(self) -> dict[str, Any]:
+        """Plan, ask, change and start."""
         root = self.settled_stack()
         before = values_of(root)
+        self.leftovers.is_new = not before
         check_fixed(self.given, before)
+        if not before:
+            check_own_network(self.given)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))
-        offered = {} if before else defaults_of_the_account(self.account, self.given)
+        offered = {} if before else self.offered()
         place = Place(bucket, self.account.stack, self.account.region, self.account.domain)
         templates = package_templates(CLOUDFORMATION, place, self.kept / self.account.stack)
         self.check_templates(templates)
@@ -160,26 +181,30 @@ class Deployment:
             package = package_code(
                 ROOT, self.definition, place, self.kept, certificates, sql, pulls, self.screen.update
             )
-        made_bucket = is_own and self.make_bucket()
+        if is_own:
+            self.make_bucket()
         self.upload(bucket, templates, package)
         tables = table_arns(exports, self.account.partition, self.account.region, self.account.id)
         filled = {**package.parameters, "S3BucketName": bucket, "ExportTableArns": tables}
         filled["DmsCertificateArn"] = self.certificate(certificates)
+        filled["AlarmsRing"] = "false"  # until all is started
         values = effective(self.declared, before, self.given, filled, offered)
-        change_set, changes = self.plan(root, templates, values, before)
+        plan = self.plan(root, templates, values, before)
         result: dict[str, Any] = {
             "ok": True,
-            "changes": [vars(change) for change in changes],
+            "changes": [each.told() for each in plan.changes],
+            "looked_into_nested_stacks": not plan.blind,
             "dry_run": self.choices.dry_run,
         }
         consents = not self.choices.dry_run and (
-            not change_set or self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?")
+            not plan.change_set
+            or self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?")
         )
         if not consents:
-            self.forget(change_set, is_new=not before, made_bucket=made_bucket, bucket=bucket)
+            self.forget(is_new=not before)
             return {**result, "ok": self.choices.dry_run}
-        if change_set:
-            self.execute(change_set, changes, outputs_of(root) if root and before else {})
+        if plan.change_set:
+            self.execute(plan, outputs_of(root) if root and before else {})
         found = stack_of(self.cloudformation, self.account.stack)
         outputs = outputs_of(found) if found else {}
         refuse_without_outputs(outputs)
@@ -190,6 +215,12 @@ class Deployment:
         return {**result, "outputs": outputs, "links": links}
 
     # ---- before anything is changed
+
+    def offered(self) -> dict[str, str]:
+        """Ask what the region and the account offer."""
+        endpoints = interface_endpoints(read_template(CLOUDFORMATION / "network.yaml"), self.account.region)
+        with self.screen.doing("looking what the region offers"):
+            return defaults_of_the_account(self.account, self.declared, self.given, endpoints)
 
     def check_templates(self, templates: Templates) -> None:
         """Let CloudFormation read each template as it will be uploaded."""
@@ -223,10 +254,10 @@ class Deployment:
             return None
         return root
 
-    def make_bucket(self) -> bool:
-        """Make the stack's bucket; gives whether it is new."""
+    def make_bucket(self) -> None:
+        """Make the stack's bucket, if it is not there."""
         with self.screen.doing(f"stack {artifacts_stack(self.account)}: the bucket"):
-            return make_bucket(self.account, CLOUDFORMATION / "artifacts.yaml", self.screen.event, pause)
+            make_bucket(self.account, CLOUDFORMATION / "artifacts.yaml", self.leftovers, self.screen.event, pause)
 
     def upload(self, bucket: str, templates: Templates, package: Package) -> None:
         """Upload what is not there yet; a dry run needs the templates only."""
@@ -245,39 +276,32 @@ class Deployment:
 
     def plan(
         self, root: dict[str, Any] | None, templates: Templates, values: dict[str, str], before: dict[str, str]
-    ) -> tuple[str | None, list[Change]]:
+    ) -> Plan:
         """Let CloudFormation compute what would change, and show it; no change set when nothing would."""
-        if root and before and is_current(self.cloudformation, root, templates.body, values):
+        plan = Plan("")
+        if not (root and before and is_current(self.cloudformation, root, templates.body, values)):
+            step: Step = "update" if before else "create"
+            asked = request(values, before)
+            with self.screen.doing("CloudFormation computes what would change"):
+                plan = make_change_set(self.account, step, templates.url, asked, self.leftovers, pause)
+        if not plan.change_set:
             self.screen.say("plan      nothing to change")
-            return None, []
-        with self.screen.doing("CloudFormation computes what would change"):
-            change_set, changes = make_change_set(
-                self.account, "update" if before else "create", templates.url, request(values, before), pause
-            )
-        if not changes and before and values == before:
-            drop_change_set(self.account, change_set, made_the_stack=False)
-            self.screen.say("plan      nothing to change")
-            return None, []
-        self.screen.console.print(render_plan(changes))
+            return plan
+        self.screen.console.print(render_plan(plan.changes, plan.blind))
         pipeline = before.get("PipelineName", self.definition.name)
         if pipeline != self.definition.name:
             self.screen.say(
                 f"The stack keeps {pipeline} current; from now on it keeps {self.definition.name} current instead.",
                 "bold red",
             )
-        return change_set, changes
+        return plan
 
-    def forget(self, change_set: str | None, *, is_new: bool, made_bucket: bool, bucket: str) -> None:
+    def forget(self, *, is_new: bool) -> None:
         """Leave everything as it was before a dry run, or before a "no"."""
-        if change_set:
-            drop_change_set(self.account, change_set, made_the_stack=is_new)
         if is_new and not self.choices.dry_run:
             capture.delete_certificates(self.account.client("dms"), self.account.stack)
-        if made_bucket:
-            empty(self.account.client("s3"), bucket, self.account.id, "", lambda _: None)
-            found = stack_of(self.cloudformation, artifacts_stack(self.account))
-            if found:
-                delete(self.cloudformation, found["StackId"], lambda _: None, pause)
+        with self.screen.doing("removing what the plan needed"):
+            self.leftovers.drop(with_bucket=True)
         self.screen.say("dry run: nothing was changed" if self.choices.dry_run else "nothing was changed")
 
     def consent(self, question: str) -> bool:
@@ -286,19 +310,26 @@ class Deployment:
 
     # ---- changing
 
-    def execute(self, change_set: str, changes: Sequence[Change], outputs: dict[str, str]) -> None:
-        """Execute the change set; the DMS task rests meanwhile if it must, and goes on whatever comes."""
+    def execute(self, plan: Plan, outputs: dict[str, str]) -> None:
+        """Execute the change set; the DMS task rests meanwhile if it must, and goes on whatever comes.
+
+        An alarm on silence that is updated is quiet again, so those that rang are let ring afterwards.
+        """
         starter = self.starter(outputs)
-        rests = bool(outputs) and stops_the_task(changes)
+        rang = bool(outputs) and starter.alarms_ring()
+        rests = bool(outputs) and stops_the_task(plan.changes)
         rests = self.rested = rests and starter.stop_capture()
-        self.screen.total = len(changes)
+        self.screen.total = len(plan.changes)
         try:
             with self.screen.doing("CloudFormation works (a first deployment takes 20 to 30 minutes)"), self.goes_on():
-                execute(self.account, change_set, self.screen.event, pause)
-        except StackFailed:
+                execute(self.account, plan.change_set, self.leftovers, self.screen.event, pause)
+        except (StackFailed, ClientError):
             if rests:
                 starter.start_capture()
             raise
+        finally:
+            if rang:
+                starter.let_alarms_ring()
         if rests and not self.choices.start:
             starter.start_capture()
         self.screen.say(f"stack {self.account.stack} is up to date", "bold green")
@@ -322,6 +353,7 @@ class Deployment:
             arrived = self.start_job(starter, reader(AwsPlace(self.account, outputs), outputs["PipelineName"]))
             if self.choices.simulators:
                 starter.start_simulators()
+            starter.let_alarms_ring()
         if not arrived:
             self.screen.say(
                 "the job did nothing within twenty minutes: freshet status --aws, and the job's log, tell more",

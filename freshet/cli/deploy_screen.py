@@ -129,9 +129,19 @@ class Screen:
         self.say(f"upload    {len(absent)} files, {size / 1e6:.1f} MB, to {bucket}{kept}")
 
 
-def render_plan(changes: Sequence[Change]) -> RenderableType:
-    """Draw what would change, a table for each nested stack."""
+def render_plan(changes: Sequence[Change], blind: str = "") -> RenderableType:
+    """Draw what would change, a table for each nested stack.
+
+    Args:
+        changes: Of resources.
+        blind: Why CloudFormation did not look into the nested stacks; empty when it did.
+    """
     parts: list[RenderableType] = []
+    if blind:
+        unseen = "The nested stacks are not looked into: what would be replaced or lost inside them is not told."
+        parts.append(Text(f"{unseen} The plan with them failed: {blind}", "bold red"))
+    if not changes:
+        parts.append(Text("no resource: only parameters or outputs of the stack"))
     # A nested stack itself is told only if nothing in it is: its parts say more.
     told = {change.place.partition("/")[0] for change in changes if change.place}
     shown = [change for change in changes if change.kind != NESTED or change.logical not in told]
@@ -162,6 +172,9 @@ def _what(change: Change) -> Text:
     word = {"replace": "replaced", "perhaps replace": "perhaps replaced", "delete": "deleted"}.get(change.action)
     if word:
         text = Text.assemble((word, "bold red"), ": " if change.properties else "", text)
+    if not change.certain:
+        text.append(f"\nif {' or '.join(sorted(change.by))} tells another value", "dim")
     if change.loses:
-        text.append(f"\nlost: {change.loses}", "bold red")
+        lost = "lost" if change.action != "perhaps replace" else "perhaps lost"
+        text.append(f"\n{lost}: {change.loses}", "bold red" if change.action != "perhaps replace" else "yellow")
     return text

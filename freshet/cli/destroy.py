@@ -16,6 +16,7 @@ from freshet.deploy.bucket import empty
 from freshet.deploy.dms import delete_certificates
 from freshet.deploy.events import NEVER, begin_of_operation, follow, history, stack_of
 from freshet.deploy.farewell import Holding, holdings
+from freshet.deploy.leftovers import delete_empty_stacks
 from freshet.deploy.settings import read_settings
 from freshet.deploy.stack import artifacts_stack, bucket_name, delete, outputs_of, values_of
 from freshet.deploy.start import Starter
@@ -63,8 +64,10 @@ class Farewell:
         if root is None and artifacts is None:
             self.screen.say("there is nothing to destroy")
             return {"ok": True, "deleted": []}
-        held = list(holdings(self.cloudformation, root["StackId"])) if root else []
-        bucket = values_of(root).get("S3BucketName") if root else bucket_name(self.account)
+        is_empty = root is None or root["StackStatus"] == "REVIEW_IN_PROGRESS"  # a change set made it, and was left
+        held = [] if root is None or is_empty else list(holdings(self.cloudformation, root["StackId"]))
+        own = bucket_name(self.account) if artifacts else None
+        bucket = own if is_empty else values_of(root).get("S3BucketName")
         self.refuse_protected(root)
         self.show(held, bucket, is_own=artifacts is not None)
         if not self.consent():
@@ -72,6 +75,7 @@ class Farewell:
             return {"ok": False, "deleted": []}
         deleted = []
         if root:
+            delete_empty_stacks(self.cloudformation, self.account.stack, keep_root=True)
             self.delete_root(root)
             deleted.append(self.account.stack)
         delete_certificates(self.account.client("dms"), self.account.stack)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,6 +12,7 @@ from freshet.deploy.account import error_code
 from freshet.errors import FreshetError
 
 POLL_S: Final = 5.0
+OLD_LOOKS_MAX: Final = 12  # as often what was asked may not show yet: a minute
 MOVING: Final = frozenset({"creating", "starting", "stopping", "modifying", "moving", "testing"})
 Wait = Callable[[float], None]
 
@@ -90,19 +92,41 @@ def what_to_do_with(status: str) -> Literal["start-replication", "resume-process
     raise CaptureFailed(f"the DMS task is in state {status}")
 
 
+def _task(dms: Any, arn: str) -> dict[str, Any]:
+    task = read_task(dms, arn)
+    if task is None:
+        raise CaptureFailed(f"there is no DMS task {arn}")
+    return task
+
+
+def _settled(look: Callable[[], dict[str, Any]], old: str | None, sleep: Wait) -> dict[str, Any]:
+    """Look until something is not on its way to another state.
+
+    Args:
+        look: Describes it; a description without a state is that of something on its way.
+        old: The state in which it was when it was asked to leave it, which DMS goes on telling for some seconds.
+        sleep: Waits between looks.
+
+    Returns:
+        Its description; in the old state only if it has not left that within a minute.
+    """
+    looks_at_old = 0
+    while True:
+        found = look()
+        state = found.get("Status")
+        looks_at_old += state == old
+        if state is not None and state not in MOVING and (state != old or looks_at_old > OLD_LOOKS_MAX):
+            return found
+        sleep(POLL_S)
+
+
 def rested_task(dms: Any, arn: str, sleep: Wait) -> dict[str, Any]:
     """Wait until a task is not on its way from one state to another.
 
     Raises:
         CaptureFailed: It is not there.
     """
-    while True:
-        task = read_task(dms, arn)
-        if task is None:
-            raise CaptureFailed(f"there is no DMS task {arn}")
-        if task["Status"] not in MOVING:
-            return task
-        sleep(POLL_S)
+    return _settled(partial(_task, dms, arn), None, sleep)
 
 
 def start_task(dms: Any, arn: str, sleep: Wait) -> str:
@@ -111,11 +135,12 @@ def start_task(dms: Any, arn: str, sleep: Wait) -> str:
     Raises:
         CaptureFailed: It does not run.
     """
-    done = what_to_do_with(rested_task(dms, arn, sleep)["Status"])
+    before = rested_task(dms, arn, sleep)["Status"]
+    done = what_to_do_with(before)
     if done == "leave":
         return done
     dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType=done)
-    task = rested_task(dms, arn, sleep)
+    task = _settled(partial(_task, dms, arn), before, sleep)
     if task["Status"] != "running":
         reason = task.get("LastFailureMessage") or task.get("StopReason") or "no reason was given"
         raise CaptureFailed(f"the DMS task is {task['Status']} after {done}: {reason}")
@@ -123,11 +148,17 @@ def start_task(dms: Any, arn: str, sleep: Wait) -> str:
 
 
 def stop_task(dms: Any, arn: str, sleep: Wait) -> bool:
-    """Stop a running task and wait for it; gives whether it ran. It keeps its place in the binlog."""
+    """Stop a running task and wait for it; gives whether it ran. It keeps its place in the binlog.
+
+    Raises:
+        CaptureFailed: It goes on running.
+    """
     if read_task(dms, arn) is None or rested_task(dms, arn, sleep)["Status"] != "running":
         return False
     dms.stop_replication_task(ReplicationTaskArn=arn)
-    rested_task(dms, arn, sleep)
+    task = _settled(partial(_task, dms, arn), "running", sleep)
+    if task["Status"] == "running":
+        raise CaptureFailed("the DMS task still runs a minute after it was asked to stop")
     return True
 
 
@@ -158,10 +189,10 @@ def check_connections(dms: Any, instance: str, endpoints: Sequence[str], sleep: 
         found = _connection(dms, instance, endpoint)
         if found.get("Status") == "successful":
             continue
-        if found.get("Status") != "testing":
+        before = found.get("Status")
+        if before != "testing":
             dms.test_connection(ReplicationInstanceArn=instance, EndpointArn=endpoint)
-        while (found := _connection(dms, instance, endpoint)).get("Status") in {"testing", None}:
-            sleep(POLL_S)
+        found = _settled(partial(_connection, dms, instance, endpoint), before, sleep)
         if found["Status"] != "successful":
             name = found.get("EndpointIdentifier", endpoint)
             raise CaptureFailed(

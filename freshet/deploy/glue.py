@@ -11,6 +11,7 @@ from freshet.errors import FreshetError
 
 LIVE: Final = frozenset({"STARTING", "RUNNING", "WAITING", "STOPPING"})
 POLL_S: Final = 5.0
+START_TRIES: Final = 24  # for two minutes: a run that has just ended still counts for a while
 Wait = Callable[[float], None]
 
 
@@ -60,6 +61,25 @@ def has_done_its_work(runs: Runs, *, as_it_is_now: bool) -> bool:
     )
 
 
+def start_run(glue: Any, name: str, sleep: Wait) -> str:
+    """Start a run of a job whose runs have ended; gives its id.
+
+    A run that was stopped counts as running for some seconds after it says that it has ended.
+
+    Raises:
+        ClientError: Glue refused for another reason, or for two minutes.
+    """
+    tries = 1
+    while True:
+        try:
+            return str(glue.start_job_run(JobName=name)["JobRunId"])
+        except ClientError as error:
+            if error_code(error) != "ConcurrentRunsExceededException" or tries == START_TRIES:
+                raise
+        tries += 1
+        sleep(POLL_S)
+
+
 def run_to_the_end(glue: Any, name: str, sleep: Wait) -> None:
     """Start a job, or join the run that is on, and wait until it has succeeded.
 
@@ -67,7 +87,7 @@ def run_to_the_end(glue: Any, name: str, sleep: Wait) -> None:
         JobFailed: It did not; with the job's own error.
     """
     live = read_runs(glue, name).live
-    run = live[0] if live else str(glue.start_job_run(JobName=name)["JobRunId"])
+    run = live[0] if live else start_run(glue, name, sleep)
     while True:
         found = glue.get_job_run(JobName=name, RunId=run)["JobRun"]
         if found["JobRunState"] == "SUCCEEDED":

@@ -35,7 +35,7 @@ SCRIPTS: Final = {
 FILLED: Final = (
     "S3BucketName", "PipelineName", "PipelineUrl", "TargetSchema", "Readers", "StreamingModules", "ShellBundleUrl",
     "CertificatesUrl", "DmsCertificateArn", "SqlPrefix", "WorkflowDefinitionKey", "ExportTableArns",
-    "PullCodeKey", *SCRIPTS,
+    "PullCodeKey", "AlarmsRing", *SCRIPTS,
 )  # fmt: skip
 
 

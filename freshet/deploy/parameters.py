@@ -3,16 +3,18 @@
 Pure; `defaults_of_the_account` asks AWS.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from freshet.deploy import offers
 from freshet.deploy.account import Account, error_code
 from freshet.deploy.templates import check_parameter
 from freshet.errors import EnvironmentFault, InputError
 
 Declared = Mapping[str, Mapping[str, Any]]
+ZONES: Final = ("SubnetAzA", "SubnetAzB", "SubnetAzC")
 
 
 def check_given(declared: Declared, given: Mapping[str, str], filled: Sequence[str]) -> None:
@@ -77,39 +79,77 @@ def request(values: Mapping[str, str], previous: Mapping[str, str]) -> list[dict
     ]
 
 
-def defaults_of_the_account(account: Account, given: Mapping[str, str]) -> dict[str, str]:
+def check_own_network(given: Mapping[str, str]) -> None:
+    """Check that a network of the user's own has room for a new warehouse.
+
+    Raises:
+        InputError: It has fewer than three subnets. Source: Redshift management guide, "Considerations when using Amazon
+            Redshift Serverless".
+    """
+    subnets = [each for each in given.get("ExistingSubnetIds", "").split(",") if each.strip()]
+    if given.get("ExistingVpcId") and not given.get("ExistingWorkgroupName") and len(set(subnets)) < 3:
+        raise InputError(
+            f"parameter ExistingSubnetIds: {len(set(subnets))} subnets are named, and a new warehouse wants three, always: "
+            "in three zones, or in two where the account sees no more"
+        )
+
+
+def defaults_of_the_account(
+    account: Account, declared: Declared, given: Mapping[str, str], endpoints: Sequence[str]
+) -> dict[str, str]:
     """Ask what the region and the account offer, for the first deployment.
 
     Args:
-        account: The first three zones of its region are taken, unless the network is the user's own; DMS may have been used
-            in it, whose two roles exist once only; and who deploys it is its first operator.
+        account: DMS may have been used in it, whose two roles exist once only; who deploys it is its first operator.
+        declared: The root template's Parameters section.
         given: What the user chose already.
+        endpoints: Services whose interface endpoints the stack makes, in the first zone.
 
     Raises:
-        EnvironmentFault: Only one of the two roles is there.
+        EnvironmentFault: Only one of the two roles is there, or the region lacks something.
     """
+    values = {name: str(rule.get("Default", "")) for name, rule in declared.items()} | dict(given)
     offered = {"Operators": account.redshift_user or ""}
-    ec2, iam = account.client("ec2"), account.client("iam")
-    if not given.get("ExistingVpcId") and "SubnetAzA" not in given:
-        zones = sorted(
-            zone["ZoneName"]
-            for zone in ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])[
-                "AvailabilityZones"
-            ]
-            if zone.get("ZoneType", "availability-zone") == "availability-zone"
-        )
-        offered |= dict(zip(("SubnetAzA", "SubnetAzB", "SubnetAzC"), zones, strict=False))
+    engines = offers.replication_engines(account.client("dms"), values["DmsInstanceClass"])
+    if not values["DmsEngineVersion"]:
+        offered["DmsEngineVersion"] = offers.choose_engine(engines, values["DmsInstanceClass"])
+    if not values["ExistingVpcId"]:
+        engine = values["DmsEngineVersion"] or offered["DmsEngineVersion"]
+        offered |= _zones(account, values, endpoints, engines.get(engine, set()))
     if "CreateDmsRoles" not in given:
-        there = {name: _has_role(iam, name) for name in ("dms-vpc-role", "dms-cloudwatch-logs-role")}
-        if len(set(there.values())) > 1:
-            missing = next(name for name, exists in there.items() if not exists)
-            policy = "AmazonDMSVPCManagementRole" if "vpc" in missing else "AmazonDMSCloudWatchLogsRole"
-            raise EnvironmentFault(
-                f"the account has one of the two roles that DMS looks for, but not {missing}: make it (trust dms.amazonaws.com, "
-                f"policy service-role/{policy}), or delete the other one so that the stack makes both"
-            )
-        offered["CreateDmsRoles"] = "false" if there["dms-vpc-role"] else "true"
+        offered["CreateDmsRoles"] = _makes_dms_roles(account.client("iam"))
     return offered
+
+
+def _zones(
+    account: Account, values: Mapping[str, str], endpoints: Sequence[str], replication: set[str]
+) -> dict[str, str]:
+    """Choose the zones of the subnets, unless the user names any: then all are the user's choice."""
+    if any(values[name] for name in ZONES):
+        return {}
+    ec2 = account.client("ec2")
+    wanted: dict[str, Collection[str]] = {}
+    if replication:  # DMS tells the zones of an offer, but need not
+        wanted[f"DMS on {values['DmsInstanceClass']}"] = replication
+    if values["EgressMode"] == "endpoints":
+        wanted |= {f"endpoint of {name}": zones for name, zones in offers.endpoint_zones(ec2, endpoints).items()}
+    if not values["ExistingSourceSecretArn"]:
+        version, instance_class = values["MySQLVersion"], values["DatabaseInstanceClass"]
+        found = offers.database_zones(account.client("rds"), version, instance_class)
+        wanted[f"MySQL {version} on {instance_class}"] = found
+    return dict(zip(ZONES, offers.choose_zones(offers.available_zones(ec2), wanted), strict=False))
+
+
+def _makes_dms_roles(iam: Any) -> str:
+    there = {name: _has_role(iam, name) for name in ("dms-vpc-role", "dms-cloudwatch-logs-role")}
+    if len(set(there.values())) > 1:
+        missing = next(name for name, exists in there.items() if not exists)
+        policy = "AmazonDMSVPCManagementRole" if "vpc" in missing else "AmazonDMSCloudWatchLogsRole"
+        raise EnvironmentFault(
+            f"the account has one of the two roles that DMS looks for, but not {missing}: make it (trust dms.amazonaws.com, "
+            f"policy service-role/{policy}), or delete the other one so that the stack makes both"
+        )
+    return "false" if there["dms-vpc-role"] else "true"
 
 
 def _has_role(iam: Any, name: str) -> bool:

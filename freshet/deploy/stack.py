@@ -4,14 +4,18 @@ A stack passes through states in which nothing may be asked of it; `next_step` s
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
 from freshet.deploy.account import Account
 from freshet.deploy.bucket import check_own_bucket
-from freshet.deploy.changes import Change, read_change_set, wait_for_change_set
+from freshet.deploy.changes import Change, ChangeSetRefused, read_change_set, wait_for_change_set
 from freshet.deploy.events import NEVER, Event, follow, last_event_time, stack_of
+from freshet.deploy.leftovers import Leftovers
 from freshet.errors import EnvironmentFault, InputError
 
 Step = Literal["create", "update", "watch", "delete first"]
@@ -86,9 +90,20 @@ def choose_bucket(account: Account, given: str | None, before: str | None) -> tu
 
 
 def make_bucket(
-    account: Account, template: Path, show: Callable[[Event], None], sleep: Callable[[float], None]
+    account: Account,
+    template: Path,
+    leftovers: Leftovers,
+    show: Callable[[Event], None],
+    sleep: Callable[[float], None],
 ) -> bool:
     """Make or update the stack of the bucket; gives whether it is new.
+
+    Args:
+        account: Where.
+        template: Of the stack.
+        leftovers: Gets what must go if nothing shall stay.
+        show: Called for each event.
+        sleep: Waits between looks.
 
     Raises:
         StackFailed: It could not be made.
@@ -105,6 +120,7 @@ def make_bucket(
     told = {"StackName": name, "TemplateBody": body}
     told_parameters = [{"ParameterKey": "BucketName", "ParameterValue": bucket_name(account)}]
     if there is None:
+        leftovers.bucket_stack, leftovers.bucket = name, bucket_name(account)
         made = cloudformation.create_stack(**told, Parameters=told_parameters, OnFailure="DELETE")
         follow(cloudformation, made["StackId"], NEVER, show, sleep)
         return True
@@ -125,46 +141,83 @@ def is_current(cloudformation: Any, stack: Mapping[str, Any], body: str, values:
     return values_of(stack) == dict(values) and deployed_template(cloudformation, stack["StackId"]) == body
 
 
-def make_change_set(
-    account: Account, step: Step, url: str, parameters: list[dict[str, Any]], sleep: Callable[[float], None]
-) -> tuple[str, list[Change]]:
-    """Let CloudFormation compute what would change.
+@dataclass(frozen=True)
+class Plan:
+    """A change set and what it would do.
 
-    Returns:
-        The change set's ARN, and the changes; none at all when there is nothing to change.
+    Args:
+        change_set: Its ARN; empty when CloudFormation finds nothing to change.
+        changes: Of resources; none when only parameters or outputs of the stack change.
+        blind: Why the nested stacks are not looked into; empty when they are.
+    """
+
+    change_set: str
+    changes: Sequence[Change] = ()
+    blind: str = ""
+
+
+def make_change_set(
+    account: Account, step: Step, url: str, parameters: list[dict[str, Any]], leftovers: Leftovers,
+    sleep: Callable[[float], None],
+) -> Plan:  # fmt: skip
+    """Let CloudFormation compute what would change, in nested stacks too if it can.
+
+    Args:
+        account: Where.
+        step: What is done to the stack.
+        url: Of the root template.
+        parameters: Of the root stack.
+        leftovers: Gets what must go if the change set is not executed.
+        sleep: Waits between looks.
 
     Raises:
-        FreshetError: CloudFormation refused.
+        ChangeSetRefused: CloudFormation refused, also without nested stacks.
     """
     cloudformation = account.client("cloudformation")
-    made = cloudformation.create_change_set(
-        StackName=account.stack,
-        ChangeSetName=f"freshet-{time.time_ns()}",
-        ChangeSetType="CREATE" if step == "create" else "UPDATE",
-        TemplateURL=url,
-        Parameters=parameters,
-        Capabilities=CAPABILITIES,
-        IncludeNestedStacks=True,
-    )
-    change_set = str(made["Id"])
-    if wait_for_change_set(cloudformation, change_set, sleep):
-        return change_set, read_change_set(cloudformation, change_set)
-    return change_set, []
+    blind = ""
+    for with_nested in (True, False):
+        leftovers.change_set = f"freshet-{time.time_ns()}"
+        made = cloudformation.create_change_set(
+            StackName=account.stack,
+            ChangeSetName=leftovers.change_set,
+            ChangeSetType="CREATE" if step == "create" else "UPDATE",
+            TemplateURL=url,
+            Parameters=parameters,
+            Capabilities=CAPABILITIES,
+            IncludeNestedStacks=with_nested,
+        )
+        try:
+            if not wait_for_change_set(cloudformation, made["Id"], sleep):
+                leftovers.drop_change_set()
+                return Plan("")
+            break
+        except ChangeSetRefused as refused:
+            # What a nested stack is told by another is not known before; CloudFormation stumbles over it, and only then.
+            if not with_nested:
+                raise
+            blind = str(refused)
+            leftovers.drop_change_set(keep_root=True)
+    return Plan(str(made["Id"]), read_change_set(cloudformation, made["Id"]), blind)
 
 
-def drop_change_set(account: Account, change_set: str, *, made_the_stack: bool) -> None:
-    """Delete a change set that will not be executed, and the empty stack that it made."""
-    cloudformation = account.client("cloudformation")
-    cloudformation.delete_change_set(ChangeSetName=change_set)
-    there = stack_of(cloudformation, account.stack) if made_the_stack else None
-    if there is not None and there["StackStatus"] == "REVIEW_IN_PROGRESS":
-        cloudformation.delete_stack(StackName=there["StackId"])
-
-
-def execute(account: Account, change_set: str, show: Callable[[Event], None], sleep: Callable[[float], None]) -> None:
+def execute(
+    account: Account,
+    change_set: str,
+    leftovers: Leftovers,
+    show: Callable[[Event], None],
+    sleep: Callable[[float], None],
+) -> None:
     """Execute a change set and follow it to the end.
 
+    Args:
+        account: Where.
+        change_set: Its ARN.
+        leftovers: Where it is noted; not any more from now on, unless CloudFormation refuses to execute it.
+        show: Called for each event.
+        sleep: Waits between looks.
+
     Raises:
+        ClientError: CloudFormation refused.
         StackFailed: CloudFormation did not get through.
     """
     cloudformation = account.client("cloudformation")
@@ -172,7 +225,12 @@ def execute(account: Account, change_set: str, show: Callable[[Event], None], sl
     if there is None:
         raise EnvironmentFault(f"stack {account.stack} is gone: did somebody else delete it?")
     after = last_event_time(cloudformation, there["StackId"])
-    cloudformation.execute_change_set(ChangeSetName=change_set, StackName=account.stack)
+    planned, leftovers.change_set = leftovers.change_set, ""
+    try:
+        cloudformation.execute_change_set(ChangeSetName=change_set, StackName=account.stack)
+    except ClientError:
+        leftovers.change_set = planned
+        raise
     follow(cloudformation, there["StackId"], after, show, sleep)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from freshet.deploy import alarms
 from freshet.deploy import dms as capture
 from freshet.deploy import glue as jobs
 from freshet.deploy.account import Account
@@ -100,7 +101,7 @@ class Starter:
             self.say("job: the run on older code is being stopped")
             jobs.stop_runs(self.glue, name, self.sleep)
         if todo != "leave":
-            run = self.glue.start_job_run(JobName=name)["JobRunId"]
+            run = jobs.start_run(self.glue, name, self.sleep)
             self.say(f"job: started (run {run})")
         restart = self.outputs.get("RestartTriggerName")
         if restart:
@@ -141,6 +142,16 @@ class Starter:
         name = self.outputs.get("TriggerName")
         if name and jobs.start_trigger(self.glue, name):
             self.say("example: one sale a minute from now on")
+
+    def alarms_ring(self) -> bool:
+        """Tell whether the alarms that ring on silence tell anybody."""
+        return alarms.ring(self.account.client("cloudwatch"), self.outputs["AlarmPrefix"])
+
+    def let_alarms_ring(self) -> None:
+        """Let the alarms that ring on silence tell somebody: from now on there is something to hear."""
+        quiet = alarms.let_ring(self.account.client("cloudwatch"), self.outputs["AlarmPrefix"])
+        if quiet:
+            self.say(f"alarms: {', '.join(quiet)} ring from now on")
 
     def stop_capture(self) -> bool:
         """Stop the DMS task; gives whether it ran."""

@@ -15,6 +15,7 @@ from freshet.deploy.glue import read_runs
 
 Part = dict[str, Any]
 WINDOW = timedelta(minutes=10)
+QUIET = " (tells nobody until `freshet deploy` has started DMS and the job)"
 
 
 def read_state(account: Account, outputs: Mapping[str, str]) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _alarms(cloudwatch: Any, prefix: str) -> list[Part]:
             "alarm": alarm["AlarmName"],
             "state": alarm["StateValue"],
             "since": alarm["StateUpdatedTimestamp"].isoformat() if alarm.get("StateUpdatedTimestamp") else None,
-            "means": alarm.get("AlarmDescription", ""),
+            "means": alarm.get("AlarmDescription", "") + ("" if alarm.get("ActionsEnabled", True) else QUIET),
         }
         for page in pages
         for alarm in page["MetricAlarms"]

@@ -82,6 +82,13 @@ def with_urls(text: str, urls: Mapping[str, str]) -> str:
     return NESTED.sub(lambda found: f"{found[1]}{urls[found[2]]}", text)
 
 
+def interface_endpoints(template: Mapping[str, Any], region: str) -> list[str]:
+    """Name the services whose interface endpoints a template makes, as the region calls them."""
+    made = [part["Properties"] for part in template["Resources"].values() if part["Type"] == "AWS::EC2::VPCEndpoint"]
+    names = [each["ServiceName"]["Fn::Sub"] for each in made if each.get("VpcEndpointType") == "Interface"]
+    return sorted(name.replace("${AWS::Region}", region) for name in names)
+
+
 def check_parameter(name: str, value: str, declared: Mapping[str, Any]) -> None:
     """Check a value against a template's Parameters section.
 

@@ -117,6 +117,29 @@ def test_the_function_is_the_tested_one() -> None:
 # ---- DMS
 
 
+def test_the_roles_of_dms_are_not_fresh_when_they_are_used() -> None:
+    """Those that DMS finds by name are made in another stack before, and what needs the first waits for the stream besides;
+    those that endpoints name are made while the replication instance is.
+
+    IAM tells of a new role everywhere after a while only; DMS refuses one that it does not find: "is not configured properly".
+    Source: terraform-provider-aws#11025.
+    """
+    homes = {str(role.get("RoleName")): name for name, _, role in resources("AWS::IAM::Role")}
+    stacks = {stack["Properties"]["TemplateURL"]: (name, stack["Properties"]["Parameters"])
+              for name, stack in template("freshet")["Resources"].items() if "TemplateURL" in stack["Properties"]}  # fmt: skip
+    ((user, logical, _),) = resources("AWS::DMS::ReplicationSubnetGroup")
+    for role in ("dms-vpc-role", "dms-cloudwatch-logs-role"):
+        assert homes[role] != user
+        before, _ = stacks[f"{homes[role]}.yaml"]
+        _, needed = stacks[f"{user}.yaml"]
+        waits_for = {value["Fn::GetAtt"][0] for value in needed.values() if "Fn::GetAtt" in value}
+        assert before in waits_for
+    assert "Stream" in listed(template(user)["Resources"][logical]["DependsOn"])
+    for name, endpoint, _ in resources("AWS::DMS::Endpoint"):
+        waits = listed(template(name)["Resources"][endpoint].get("DependsOn", []))
+        assert "AWS::DMS::ReplicationInstance" in {template(name)["Resources"][each]["Type"] for each in waits}
+
+
 def test_dms_sends_what_the_job_needs() -> None:
     """Commit order, NULLs, one line a record; no setting under which DMS loses changes."""
     (kinesis,) = [e["KinesisSettings"] for _, _, e in resources("AWS::DMS::Endpoint") if "KinesisSettings" in e]
@@ -324,6 +347,29 @@ def test_the_dashboard_is_json() -> None:
     """CloudWatch refuses what is not, at deployment."""
     body = only("AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Sub"][0]
     assert 6 == len(json.loads(body)["widgets"])
+
+
+def test_silence_is_no_alarm_before_anything_is_started() -> None:
+    """An alarm on silence is quiet until whoever starts DMS and the job lets it; without the command it rings at once."""
+    silent = {logical: alarm for _, logical, alarm in resources("AWS::CloudWatch::Alarm")
+              if alarm.get("TreatMissingData") == "breaching"}  # fmt: skip
+    assert {"JobNotRunning", "CaptureWritesLate"} <= set(silent)
+    assert [] == [name for name, alarm in silent.items() if alarm.get("ActionsEnabled") != {"Ref": "AlarmsRing"}]
+    assert "true" == template("freshet")["Parameters"]["AlarmsRing"]["Default"]
+
+
+def test_who_publishes_at_once_may() -> None:
+    """DMS tries a topic when it is subscribed to its events: the policy that lets it is there before."""
+    for name, resource in template("monitoring")["Resources"].items():
+        if resource["Type"] == "AWS::DMS::EventSubscription":
+            assert "TopicPolicy" in listed(resource.get("DependsOn", [])), name
+
+
+def test_every_connection_of_glue_has_its_properties() -> None:
+    """The API demands them of each type, also of NETWORK, which has none."""
+    connections = [connection for _, _, connection in resources("AWS::Glue::Connection")]
+    assert connections
+    assert all("ConnectionProperties" in connection["ConnectionInput"] for connection in connections)
 
 
 # ---- names

@@ -4,202 +4,37 @@ moto's CloudFormation knows neither every type (`UNKNOWN`, by name), nor events 
 of a stack that a change set made, nor updates of a nested stack in place. That is added here, as thin as it goes: resources of
 unknown types are made by the service's own API where moto has it (DMS, Glue, alarms, secrets), else they are only a name and an
 ARN (`tests.deploy.resolve.answer`). Of Glue and DMS the calls that moto lacks are imitated: stopping a run, certificates,
-changing an endpoint. A streaming run of ours runs until it is stopped.
+changing an endpoint, offers. A change set that makes a stack leaves two nested ones behind, empty, as AWS's does. A
+streaming run of ours runs until it is stopped.
 """
 
-# ruff: noqa: ARG002, ARG003 - the signatures are moto's and boto3's
+# ruff: noqa: ARG002 - the signatures are moto's and boto3's
 
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
-import boto3
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
 from moto import mock_aws
 from moto.cloudformation import models as cloudformation
 from moto.cloudformation import parsing
-from moto.core.common_models import CloudFormationModel
 from moto.glue.models import FakeJobRun, glue_backends
 from moto.s3.models import s3_backends
 
 from freshet.cli.context import AwsPlace
 from freshet.deploy.account import Account
-from freshet.deploy.templates import parse_template, read_template
+from freshet.deploy.templates import parse_template
 from freshet.redshift.data_api import Warehouse
-from tests.cloudformation.templates import FOLDER, NAMES
-from tests.deploy.resolve import ACCOUNT, REGION, Unresolved, answer
-
-KINDS = {
-    resource["Type"] for name in NAMES for resource in read_template(FOLDER / f"{name}.yaml")["Resources"].values()
-}
-UNKNOWN = sorted(KINDS - set(parsing.get_model_map()))
-UNUSABLE = {  # moto knows these, and gets them wrong
-    "AWS::RDS::DBParameterGroup": "a Ref to it is an object of moto's, not the name",
-}
+from tests.deploy.resolve import ACCOUNT, REGION, stack_id
+from tests.deploy.stand_ins import STAND_INS, backend_of
+from tests.deploy.stand_ins import client as account_client
 
 
 class Refused(Exception):
     """What a resource says that cannot be made."""
-
-
-class _StandIn(CloudFormationModel):
-    """A resource of a type that moto does not know."""
-
-    kind = ""
-
-    def __init__(self, name: str, properties: Mapping[str, Any], own: str) -> None:
-        self.properties, self.own = properties, own
-        self.physical_resource_id = self.make(name) or self._made_up(name)
-
-    def make(self, name: str) -> str | None:
-        """Make it by the service's API; give its physical id, None for one made up."""
-        make = MAKERS.get(self.kind)
-        return make(self.properties, name) if make else None
-
-    def _made_up(self, name: str) -> str:
-        try:
-            return answer(self.kind, "Ref", {**self.properties, "Name": name}, self.own, self.own)
-        except Unresolved:  # nothing refers to it, or `test_resolve` would not know either
-            return name
-
-    def get_cfn_attribute(self, attribute: str) -> str:
-        return answer(self.kind, attribute, self.properties, self.own, self.own)
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        return ""
-
-    @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return True
-
-    @classmethod
-    def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **told: Any
-    ) -> "_StandIn":
-        return cls(resource_name, cloudformation_json["Properties"], resource_name)
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls, original_resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> "_StandIn":
-        original_resource.properties = cloudformation_json["Properties"]
-        change = CHANGERS.get(cls.kind)
-        if change:
-            change(original_resource.properties, original_resource.physical_resource_id)
-        return original_resource  # type: ignore[no-any-return]
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> None:
-        delete = DELETERS.get(cls.kind)
-        if delete:
-            delete(resource_name)
-
-    def is_created(self) -> bool:
-        return True
-
-
-@cache
-def _client(service: str) -> Any:
-    return boto3.client(service, region_name=REGION)
-
-
-def _job(properties: Mapping[str, Any], name: str) -> str:
-    known = {
-        "Name",
-        "Role",
-        "Command",
-        "DefaultArguments",
-        "GlueVersion",
-        "WorkerType",
-        "NumberOfWorkers",
-        "ExecutionProperty",
-    }
-    told = {key: properties[key] for key in known & set(properties)}
-    return str(_client("glue").create_job(**{**told, "DefaultArguments": _texts(told["DefaultArguments"])})["Name"])
-
-
-def _texts(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """CloudFormation's parameters are text, moto's numbers stay numbers."""
-    return {name: str(value) for name, value in arguments.items()}
-
-
-def _change_job(properties: Mapping[str, Any], name: str) -> None:
-    job = glue_backends[ACCOUNT][REGION].jobs[name]
-    job.default_arguments = _texts(properties["DefaultArguments"])
-    job.last_modified_on = cloudformation.utcnow()
-
-
-def _trigger(properties: Mapping[str, Any], name: str) -> str:
-    return str(_client("glue").create_trigger(**properties)["Name"])
-
-
-def _endpoint(properties: Mapping[str, Any], name: str) -> str:
-    known = {"EndpointIdentifier", "EndpointType", "EngineName", "KinesisSettings"}
-    told = {key: properties[key] for key in known & set(properties)}
-    return str(_client("dms").create_endpoint(**told)["Endpoint"]["EndpointArn"])
-
-
-def _instance(properties: Mapping[str, Any], name: str) -> str:
-    told = {key: properties[key] for key in ("ReplicationInstanceIdentifier", "ReplicationInstanceClass")}
-    return str(_client("dms").create_replication_instance(**told)["ReplicationInstance"]["ReplicationInstanceArn"])
-
-
-def _task(properties: Mapping[str, Any], name: str) -> str:
-    made = _client("dms").create_replication_task(**properties)["ReplicationTask"]["ReplicationTaskArn"]
-    backend = _backend("dms")
-    backend.replication_tasks[made].ready()
-    return str(made)
-
-
-def _backend(service: str) -> Any:
-    from moto.dms.models import dms_backends
-
-    return {"dms": dms_backends}[service][ACCOUNT][REGION]
-
-
-def _alarm(properties: Mapping[str, Any], name: str) -> str:
-    known = {"AlarmName", "AlarmDescription", "Namespace", "MetricName", "Dimensions", "Statistic", "Period", "EvaluationPeriods",
-             "Threshold", "ComparisonOperator"}  # fmt: skip
-    _client("cloudwatch").put_metric_alarm(**{key: properties[key] for key in known & set(properties)})
-    return str(properties["AlarmName"])
-
-
-def _secret(properties: Mapping[str, Any], name: str) -> str:
-    return str(_client("secretsmanager").create_secret(Name=name)["ARN"])
-
-
-def _parameter_group(properties: Mapping[str, Any], name: str) -> str:
-    family, about = properties["Family"], properties["Description"]
-    _client("rds").create_db_parameter_group(
-        DBParameterGroupName=name, DBParameterGroupFamily=family, Description=about
-    )
-    return name
-
-
-MAKERS = {
-    "AWS::Glue::Job": _job, "AWS::Glue::Trigger": _trigger, "AWS::DMS::Endpoint": _endpoint,
-    "AWS::DMS::ReplicationInstance": _instance, "AWS::DMS::ReplicationTask": _task, "AWS::CloudWatch::Alarm": _alarm,
-    "AWS::SecretsManager::Secret": _secret, "AWS::RDS::DBParameterGroup": _parameter_group,
-}  # fmt: skip
-CHANGERS = {"AWS::Glue::Job": _change_job}
-DELETERS = {
-    "AWS::Glue::Job": lambda name: _client("glue").delete_job(JobName=name),
-    "AWS::Glue::Trigger": lambda name: _client("glue").delete_trigger(Name=name),
-    "AWS::DMS::ReplicationTask": lambda arn: _client("dms").delete_replication_task(ReplicationTaskArn=arn),
-    "AWS::CloudWatch::Alarm": lambda name: _client("cloudwatch").delete_alarms(AlarmNames=[name]),
-}
-STAND_INS = [
-    type(
-        kind.replace("::", ""), (_StandIn,), {"kind": kind, "cloudformation_type": staticmethod(lambda kind=kind: kind)}
-    )
-    for kind in [*UNKNOWN, *UNUSABLE]
-]  # of _StandIn, not of moto's class: moto itself goes on not knowing them
 
 
 class Cloud:
@@ -211,10 +46,30 @@ class Cloud:
         self.interrupts: set[str] = set()  # a call after which the user presses Ctrl-C, once
         self.warehouse: Warehouse | None = None  # a real one instead of moto's canned answers
         self.certificates: dict[str, str] = {}
+        self.fault_at: int | None = None  # the number of the call at which AWS breaks, once
+        self.refusals: dict[str, str] = {}  # a call that AWS refuses, once, and the code with which it does
+        self.always: dict[str, Exception] = {}  # a call that fails each time
+        self.lost: set[str] = set()  # a call that AWS carries out, and whose answer is lost, once
+        self.refused: dict[str, str] = {}  # change sets that could not be computed, and why
+        self.nested_refusal = ""  # why no change set with nested stacks can be computed
+        self.refusal = ""  # why none without can be
+        self.reviewed: dict[str, str] = {}  # empty nested stacks that a change set has made, and their root
+        self.quieted: list[str] = []  # alarms that each update changes, and so sets to what the template says
+        self.engines = {"3.5.4": "prod", "3.6.1": "prod", "3.6.2": "prod", "3.6.10": "beta", "3.7.0": "prod"}
+        self.databases = {"8.0.43", "8.4.6"}  # versions of MySQL
+        self.without: dict[str, set[str]] = {}  # zones that lack a service: "dms", "rds"
 
     def client(self, service: str) -> Any:
         """Give a client."""
-        return _client(service)
+        return account_client(service)
+
+    def fail(self, call: str) -> None:
+        """Raise what a test has prepared for the call that has just been noted."""
+        code = self.refusals.pop(call, "InternalFailure" if self.fault_at == len(self.calls) - 1 else "")
+        if code:
+            raise ClientError({"Error": {"Code": code, "Message": "broken on purpose"}}, call)
+        if call in self.always:
+            raise self.always[call]
 
     @property
     def uploads(self) -> int:
@@ -223,6 +78,16 @@ class Cloud:
 
     def __contains__(self, call: str) -> bool:
         return call in self.calls
+
+
+class _Pages:
+    """A paginator of one page."""
+
+    def __init__(self, page: Mapping[str, Any]) -> None:
+        self.page = page
+
+    def paginate(self, **_: Any) -> list[Mapping[str, Any]]:
+        return [self.page]
 
 
 _valid: dict[str, Any] = {}  # what moto answered, by template
@@ -244,7 +109,11 @@ class _Recording:
         def call(*arguments: Any, **named: Any) -> Any:
             called = name if operation != "get_paginator" else f"{self.service}.{arguments[0]}"
             self.cloud.calls.append(called)
+            self.cloud.fail(called)
             answer = imitation(*arguments, **named)
+            if called in self.cloud.lost:
+                self.cloud.lost.remove(called)
+                raise ConnectionClosedError(endpoint_url=f"https://{name}")
             if called in self.cloud.interrupts:
                 self.cloud.interrupts.remove(called)
                 raise KeyboardInterrupt
@@ -257,7 +126,42 @@ class _Recording:
         for stack in list(backend.stacks.values()):  # where moto makes a second stack of the name
             if stack.name == named["StackName"] and stack.status == "REVIEW_IN_PROGRESS":
                 del backend.stacks[stack.stack_id]
-        return self.client.create_change_set(**named)
+        made = self.client.create_change_set(**named)
+        if named["IncludeNestedStacks"] and named["ChangeSetType"] == "CREATE":
+            names = [f"{named['StackName']}-{part}-{len(self.cloud.calls)}" for part in ("Network", "Jobs")]
+            self.cloud.reviewed |= {stack_id(name): made["StackId"] for name in names}
+        refusal = self.cloud.nested_refusal if named["IncludeNestedStacks"] else self.cloud.refusal
+        if refusal:
+            self.cloud.refused[made["Id"]] = refusal
+        return made
+
+    def _cloudformation_describe_change_set(self, ChangeSetName: str, **named: Any) -> Any:  # noqa: N803
+        if ChangeSetName in self.cloud.refused:
+            return {"Status": "FAILED", "StatusReason": self.cloud.refused[ChangeSetName]}
+        return self.client.describe_change_set(ChangeSetName=ChangeSetName, **named)
+
+    def _cloudformation_delete_change_set(self, StackName: str, ChangeSetName: str) -> Any:  # noqa: N803
+        known = cloudformation.cloudformation_backends[ACCOUNT][REGION].change_sets.values()
+        if not any(each.change_set_name == ChangeSetName for each in known):  # moto stumbles over it
+            error = {"Code": "ChangeSetNotFoundException", "Message": f"ChangeSet [{ChangeSetName}] does not exist"}
+            raise ClientError({"Error": error}, "DeleteChangeSet")
+        return self.client.delete_change_set(StackName=StackName, ChangeSetName=ChangeSetName)
+
+    def _cloudformation_delete_stack(self, StackName: str) -> Any:  # noqa: N803
+        return None if self.cloud.reviewed.pop(StackName, None) else self.client.delete_stack(StackName=StackName)
+
+    def _cloudformation_execute_change_set(self, **named: Any) -> Any:
+        self.cloud.reviewed.clear()  # they are what moto makes anew
+        answer = self.client.execute_change_set(**named)
+        if self.cloud.quieted:
+            account_client("cloudwatch").disable_alarm_actions(AlarmNames=self.cloud.quieted)
+        return answer
+
+    def _cloudformation_get_paginator(self, operation: str) -> Any:
+        if operation != "list_stacks":
+            return self.client.get_paginator(operation)
+        empty = [{"StackId": stack, "RootId": root} for stack, root in self.cloud.reviewed.items()]
+        return _Pages({"StackSummaries": empty})
 
     def _cloudformation_validate_template(self, TemplateBody: str) -> Any:  # noqa: N803
         if TemplateBody not in _valid:  # moto reads YAML slowly, and the same templates in every test
@@ -270,13 +174,28 @@ class _Recording:
                 run.stopped = True
 
     def _dms_get_paginator(self, operation: str) -> Any:
-        assert operation == "describe_certificates"
-        return self
+        if operation == "describe_certificates":
+            known = self.cloud.certificates.items()
+            return _Pages(
+                {"Certificates": [{"CertificateIdentifier": name, "CertificateArn": arn} for name, arn in known]}
+            )
+        assert operation == "describe_orderable_replication_instances"
+        offers = [
+            {"EngineVersion": version, "ReplicationInstanceClass": kind, "ReleaseStatus": status,
+             "AvailabilityZones": self._zones("dms")}
+            for version, status in self.cloud.engines.items() for kind in ("dms.t3.micro", "dms.t3.small")
+        ]  # fmt: skip
+        return _Pages({"OrderableReplicationInstances": offers})
 
-    def paginate(self) -> list[dict[str, Any]]:
-        """Give the certificates as one page."""
-        return [{"Certificates": [{"CertificateIdentifier": name, "CertificateArn": arn}
-                                  for name, arn in self.cloud.certificates.items()]}]  # fmt: skip
+    def _rds_get_paginator(self, operation: str) -> Any:
+        assert operation == "describe_orderable_db_instance_options"
+        zones = [{"Name": name} for name in self._zones("rds")]
+        options = [{"EngineVersion": version, "AvailabilityZones": zones} for version in self.cloud.databases]
+        return _Pages({"OrderableDBInstanceOptions": options})
+
+    def _zones(self, service: str) -> list[str]:
+        found = account_client("ec2").describe_availability_zones()["AvailabilityZones"]
+        return [zone["ZoneName"] for zone in found if zone["ZoneName"] not in self.cloud.without.get(service, ())]
 
     def _dms_import_certificate(self, CertificateIdentifier: str, CertificatePem: str) -> dict[str, Any]:  # noqa: N803
         arn = f"arn:aws:dms:{REGION}:{ACCOUNT}:cert:{CertificateIdentifier.upper()}"
@@ -287,7 +206,7 @@ class _Recording:
         self.cloud.certificates = {name: arn for name, arn in self.cloud.certificates.items() if arn != CertificateArn}
 
     def _dms_modify_endpoint(self, EndpointArn: str, KinesisSettings: dict[str, Any]) -> None:  # noqa: N803
-        (endpoint,) = [each for each in _backend("dms").endpoints.values() if each.endpoint_arn == EndpointArn]
+        (endpoint,) = [each for each in backend_of("dms").endpoints.values() if each.endpoint_arn == EndpointArn]
         endpoint.kinesis_settings = KinesisSettings
 
     def _dms_describe_connections(self, Filters: list[dict[str, Any]]) -> Any:  # noqa: N803

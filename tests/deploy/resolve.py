@@ -346,7 +346,11 @@ _ANSWERS: dict[str, dict[str, _Make]] = {
         "Ref": lambda _name, _properties, own: _arn("dms", f"rep:{_hex(own, 26).upper()}")
     },
     "AWS::DMS::Endpoint": {"Ref": lambda _name, _properties, own: _arn("dms", f"endpoint:{_hex(own, 26).upper()}")},
-    "AWS::DMS::ReplicationTask": {"Ref": lambda _name, _properties, own: _arn("dms", f"task:{_hex(own, 26).upper()}")},
+    "AWS::DMS::ReplicationTask": {
+        "Ref": lambda _name, properties, own: _arn(
+            "dms", f"task:{properties.get('ResourceIdentifier') or _hex(own, 26).upper()}"
+        )
+    },
     "AWS::RedshiftServerless::Namespace": {
         "Namespace.NamespaceArn": lambda _name, _properties, own: _arn(
             "redshift-serverless", f"namespace/{_uuid(own)}"

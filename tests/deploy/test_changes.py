@@ -7,8 +7,17 @@ import pytest
 from rich.console import Console
 
 from freshet.cli.deploy_screen import render_plan
-from freshet.deploy.changes import NESTED, Change, read_change_set, stops_the_task, wait_for_change_set
+from freshet.deploy.changes import (
+    CAPTURE,
+    NESTED,
+    STOPPED_FOR,
+    Change,
+    read_change_set,
+    stops_the_task,
+    wait_for_change_set,
+)
 from freshet.errors import FreshetError
+from tests.cloudformation.templates import resources, template
 
 
 def modify(logical: str, kind: str, *properties: str, replacement: str = "False", **more: str) -> dict[str, Any]:
@@ -110,3 +119,133 @@ def test_a_change_set_is_waited_for() -> None:
     refused = {"Status": "FAILED", "StatusReason": "Template error: unresolved"}
     with pytest.raises(FreshetError, match="refused the change: Template error: unresolved"):
         wait_for_change_set(Computing(refused), "x", waits.append)
+
+
+def caused(
+    logical: str, kind: str, name: str, recreation: str, source: str, entity: str, **more: str
+) -> dict[str, Any]:
+    """A modification as CloudFormation tells it for a property that refers to something: twice."""
+    target = {"Attribute": "Properties", "Name": name, "RequiresRecreation": recreation}
+    entry = modify(logical, kind, replacement="True" if recreation == "Always" else "False", **more)
+    entry["ResourceChange"]["Details"] = [
+        {"Target": target, "Evaluation": "Dynamic", "ChangeSource": "DirectModification"},
+        {"Target": target, "Evaluation": "Static", "ChangeSource": source, "CausingEntity": entity},
+    ]
+    return entry
+
+
+def nested(logical: str, change_set: str, *details: dict[str, Any]) -> dict[str, Any]:
+    """A nested stack: always told as changed, whatever is in it."""
+    entry = modify(logical, NESTED, ChangeSetId=change_set)
+    automatic = {"Target": {"Attribute": "Properties", "Name": "Parameters"}, "ChangeSource": "Automatic"}
+    entry["ResourceChange"]["Details"] = [automatic, *details]
+    return entry
+
+
+class Placeholders(CloudFormation):
+    """Tells the key's ARN and the network's subnets as CloudFormation does: not at all."""
+
+    def describe_change_set(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+        """Give a page, with the parameters of a nested stack."""
+        where = "{{IntrinsicFunction:arn:aws:cloudformation:us-east-1:1:stack/demo/1/"
+        unknown = {
+            "KeyArn": f"{where}Key.Arn/Fn::GetAtt}}}}",
+            "SubnetIds": f"{where}Network.Outputs.SubnetIds/Fn::GetAtt}}}}",
+        }
+        told = [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in {**unknown, "StackLabel": "demo"}.items()
+        ]
+        return {**super().describe_change_set(ChangeSetName, NextToken), "Parameters": told}
+
+
+def update(**network: Any) -> Placeholders:
+    """An update of the jobs, as the nested change sets tell it, with more changes in the network."""
+    passed = {"Target": {"Attribute": "Properties", "Name": "Parameters"}, "ChangeSource": "ResourceAttribute",
+              "CausingEntity": "Network.Outputs.SubnetIds"}  # fmt: skip
+    return Placeholders(
+        root=[nested("Network", "network"), nested("Source", "source", passed), nested("Capture", "capture", passed),
+              nested("Jobs", "jobs")],
+        network=[],
+        source=[
+            caused("SubnetGroup", "AWS::RDS::DBSubnetGroup", "SubnetIds", "Never", "ParameterReference", "SubnetIds"),
+            caused("Database", "AWS::RDS::DBInstance", "KmsKeyId", "Always", "ParameterReference", "KeyArn"),
+            caused("Extra", "AWS::RDS::DBInstance", "DBSubnetGroupName", "Always", "ResourceReference", "SubnetGroup"),
+        ],
+        capture=[
+            caused("Group", "AWS::DMS::ReplicationSubnetGroup", "SubnetIds", "Never", "ParameterReference", "SubnetIds"),
+            caused("Stream", "AWS::Kinesis::Stream", "StreamEncryption", "Never", "ParameterReference", "KeyArn"),
+        ],
+        jobs=[modify("StreamingJob", "AWS::Glue::Job", "DefaultArguments")],
+        **network,
+    )  # fmt: skip
+
+
+def test_what_only_seems_to_change_is_not_told() -> None:
+    """An update of a job replaces no database, though CloudFormation's nested plans say so; and DMS goes on meanwhile."""
+    found = read_change_set(update(), "root")
+    assert ["Jobs", "Jobs/StreamingJob"] == [change.path for change in found]
+    assert not stops_the_task(found)
+    assert not any(change.loses for change in found)
+
+
+def test_what_may_change_is_told_as_what_may() -> None:
+    """If the network's subnets are replaced, so may be what depends on them; what depends on the key is not."""
+    state = update()
+    state.change_sets["network"] = [modify("SubnetA", "AWS::EC2::Subnet", "AvailabilityZone", replacement="True")]
+    found = {change.path: change.action for change in read_change_set(state, "root")}
+    assert ("replace", "update", "update") == (
+        found["Network/SubnetA"],
+        found["Source/SubnetGroup"],
+        found["Capture/Group"],
+    )
+    assert not {"Source/Database", "Source/Extra", "Capture/Stream"} & set(found)
+    assert stops_the_task(read_change_set(state, "root"))
+
+
+def test_new_values_of_a_stack_may_change_what_it_tells() -> None:
+    """Its outputs may pass a parameter on, so who is told them is told too, though none of its resources changes."""
+    state = update()
+    said = {"Target": {"Attribute": "Properties", "Name": "Parameters"}, "ChangeSource": "ParameterReference",
+            "CausingEntity": "ExistingSubnetIds", "Evaluation": "Static"}  # fmt: skip
+    state.change_sets["root"][0] = nested("Network", "network", said)
+    assert {"Source/SubnetGroup", "Capture/Group"} <= {change.path for change in read_change_set(state, "root")}
+
+
+def test_a_replaced_key_is_told_with_all_that_may_go() -> None:
+    """The key itself for certain; the database perhaps, and with it what refers to it."""
+    state = update()
+    state.change_sets["root"].append(modify("Key", "AWS::KMS::Key", "MultiRegion", replacement="True"))
+    found = {change.path: change for change in read_change_set(state, "root")}
+    assert ("replace", "perhaps replace") == (found["Key"].action, found["Source/Database"].action)
+    assert found["Source/Database"].loses
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    console.print(render_plan(list(found.values())))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "if Key tells another value" in text
+    assert "perhaps lost: the source database" in text
+
+
+def test_a_certain_replacement_stays_one() -> None:
+    """Also beside a property that only seems to change."""
+    entry = caused("Database", "AWS::RDS::DBInstance", "KmsKeyId", "Always", "ParameterReference", "KeyArn")
+    target = {"Attribute": "Properties", "Name": "DBName", "RequiresRecreation": "Always"}
+    entry["ResourceChange"]["Details"].append(
+        {"Target": target, "Evaluation": "Static", "ChangeSource": "ParameterReference", "CausingEntity": "StackLabel"}
+    )
+    state = update()
+    state.change_sets["source"] = [entry]
+    assert "replace" == {change.path: change.action for change in read_change_set(state, "root")}["Source/Database"]
+
+
+def test_a_stack_that_was_not_looked_into_stops_the_task() -> None:
+    """A plan without nested stacks does not tell whether DMS is touched."""
+    blind = CloudFormation(root=[modify("Capture", NESTED, "Parameters")])
+    assert stops_the_task(read_change_set(blind, "root"))
+    assert not stops_the_task(read_change_set(CloudFormation(root=[modify("Jobs", NESTED, "Parameters")]), "root"))
+
+
+def test_all_of_dms_is_in_one_nested_stack() -> None:
+    """That which is stopped for when nobody can look into it."""
+    homes = {name for kind in STOPPED_FOR for name, _, _ in resources(kind)}
+    stack = template("freshet")["Resources"][CAPTURE]["Properties"]["TemplateURL"]
+    assert {stack} == {f"{name}.yaml" for name in homes}

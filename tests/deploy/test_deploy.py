@@ -11,9 +11,10 @@ import pytest
 from freshet.cli.context import ROOT as PROJECT
 from freshet.cli.context import Place
 from freshet.deploy.account import Account
-from tests.deploy.cloud import UNKNOWN, UNUSABLE, keys
+from tests.deploy.cloud import keys
 from tests.deploy.conftest import PIPELINE, Person
 from tests.deploy.resolve import ACCOUNT, REGION, resolve
+from tests.deploy.stand_ins import UNKNOWN, UNUSABLE
 from tests.deploy.test_resolve import FILLED, ROOT
 
 BUCKET = f"freshet-demo-{ACCOUNT}-{REGION}"
@@ -49,7 +50,7 @@ def runs_of(job: str) -> list[str]:
 
 
 def test_what_moto_does_not_know() -> None:
-    """These types are played by `tests.deploy.cloud`; the others are moto's own."""
+    """These types are played by `tests.deploy.stand_ins`; the others are moto's own."""
     assert [
         "AWS::CloudWatch::Alarm", "AWS::DMS::Endpoint", "AWS::DMS::EventSubscription", "AWS::DMS::ReplicationInstance",
         "AWS::DMS::ReplicationSubnetGroup", "AWS::DMS::ReplicationTask", "AWS::EC2::SecurityGroupEgress",
@@ -308,7 +309,7 @@ def test_destroy_leaves_only_what_it_names(person: Person) -> None:
     lines = {line.split()[0]: line for line in said.splitlines() if line.strip() and line[0] == " "}
     assert "stays" in lines["Key"]
     assert "stays" in lines["Jobs/TokenSecret"]
-    assert "stays" in lines["Capture/DmsVpcRole"]
+    assert "stays" in lines["Network/DmsVpcRole"]
     assert "goes; a last snapshot stays" in lines["Source/Database"]
     assert "goes; a last snapshot stays" in lines["Warehouse/Namespace"]
     assert "goes, with all versions" in lines["bucket"]

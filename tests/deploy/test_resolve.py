@@ -1,10 +1,12 @@
 """Every parameter, reference, condition and output of the stack leads somewhere, whichever parts are the user's own."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.deploy.resolve import Unresolved, resolve
+from tests.deploy.resolve import Stack, Unresolved, resolve
 
 ROOT = Path(__file__).parents[2] / "cloudformation" / "freshet.yaml"
 FILLED = {
@@ -20,7 +22,7 @@ FILLED = {
     },
 }  # fmt: skip
 ZONES = {"SubnetAzA": "us-east-1a", "SubnetAzB": "us-east-1b"}
-OWN_NETWORK = {"ExistingVpcId": "vpc-1", "ExistingSubnetIds": "subnet-1,subnet-2"}
+OWN_NETWORK = {"ExistingVpcId": "vpc-1", "ExistingSubnetIds": "subnet-1,subnet-2,subnet-3"}
 OWN_SOURCE = {
     "ExistingSourceSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine",
     "ExistingSourceHost": "db.example.com",
@@ -39,6 +41,12 @@ WAYS = {
     "three zones and NAT": {**ZONES, "SubnetAzC": "us-east-1c", "EgressMode": "nat"},
     "own network": OWN_NETWORK,
     "own source": {**ZONES, **OWN_SOURCE, "ExistingSourceSecurityGroupId": "sg-1"},
+    "own source on another port": {
+        **ZONES,
+        **OWN_SOURCE,
+        "ExistingSourceSecurityGroupId": "sg-1",
+        "ExistingSourcePort": "3307",
+    },
     "own warehouse": {**ZONES, **OWN_WAREHOUSE},
     "all of one's own": {
         **OWN_NETWORK,
@@ -89,6 +97,66 @@ def test_what_is_ones_own_is_not_made() -> None:
         "AWS::EC2::VPCEndpoint",
     }
     assert "mine" == stacks[""]["Outputs"]["WorkgroupName"]
+
+
+def made(stacks: dict[str, Stack], kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, by logical path."""
+    return {
+        f"{place}/{logical}": resource["Properties"]
+        for place, stack in stacks.items()
+        for logical, resource in stack["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_security_groups_let_out_what_is_dialed(way: str) -> None:
+    """Jobs and DMS reach AWS's services and the source's own port, and no other; the source lets them in there only."""
+    stacks = resolve(ROOT, FILLED | WAYS[way])
+    secret = made(stacks, "AWS::SecretsManager::Secret")["Source/ReplicationSecret"]["GenerateSecretString"]
+    port = str(json.loads(secret["SecretStringTemplate"])["port"])
+    assert WAYS[way].get("ExistingSourcePort", "3306") == port
+    groups = made(stacks, "AWS::EC2::SecurityGroup")
+    for name in ("Network/JobSecurityGroup", "Network/ReplicationSecurityGroup"):
+        rules = groups[name]["SecurityGroupEgress"]
+        assert {("443", "443"), (port, port)} == {(str(rule["FromPort"]), str(rule["ToPort"])) for rule in rules}, name
+    entries = [*made(stacks, "AWS::EC2::SecurityGroupIngress").items()]
+    entries += [("Source/", rule) for rule in groups.get("Source/SecurityGroup", {}).get("SecurityGroupIngress", ())]
+    into_the_source = {(str(r["FromPort"]), str(r["ToPort"])) for name, r in entries if name.startswith("Source/")}
+    opens = "ExistingSourceHost" not in WAYS[way] or "ExistingSourceSecurityGroupId" in WAYS[way]
+    assert ({(port, port)} if opens else set()) == into_the_source
+
+
+@pytest.mark.parametrize(
+    ("zones", "third"), [(ZONES, "us-east-1a"), ({**ZONES, "SubnetAzC": "us-east-1c"}, "us-east-1c")]
+)
+def test_there_are_always_three_subnets(zones: dict[str, str], third: str) -> None:
+    """Redshift Serverless wants three, also of an account that sees two zones: the third is then in the first one's zone.
+
+    Source: Redshift management guide, "Considerations when using Amazon Redshift Serverless".
+    """
+    stacks = resolve(ROOT, FILLED | zones)
+    subnets = made(stacks, "AWS::EC2::Subnet")
+    zones_of = [subnets[f"Network/PrivateSubnet{letter}"]["AvailabilityZone"] for letter in "ABC"]
+    assert ["us-east-1a", "us-east-1b", third] == zones_of
+    (workgroup,) = made(stacks, "AWS::RedshiftServerless::Workgroup").values()
+    assert 3 == len(set(workgroup["SubnetIds"]))
+    assert 3 == len(made(stacks, "AWS::EC2::SubnetRouteTableAssociation"))
+
+
+def test_the_tasks_metrics_are_found() -> None:
+    """The alarms' and the dashboard's dimension is the end of the task's ARN; it fits DMS's limit for the longest stack name.
+
+    Source: DMS API reference, CreateReplicationTask, ResourceIdentifier: 31 letters, digits and hyphens.
+    """
+    stacks = resolve(ROOT, FILLED | ZONES, stack="a" * 27)
+    end = stacks[""]["Outputs"]["ReplicationTaskArn"].rpartition(":")[2]
+    assert len(end) <= 31
+    named = [dimension["Value"] for alarm in made(stacks, "AWS::CloudWatch::Alarm").values()
+             for dimension in alarm["Dimensions"] if dimension["Name"] == "ReplicationTaskIdentifier"]  # fmt: skip
+    assert [end] * 2 == named
+    (dashboard,) = made(stacks, "AWS::CloudWatch::Dashboard").values()
+    assert 2 == dashboard["DashboardBody"].count(f'"ReplicationTaskIdentifier", "{end}"')
 
 
 @pytest.mark.parametrize(
