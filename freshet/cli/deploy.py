@@ -196,6 +196,11 @@ class Deployment:
             "looked_into_nested_stacks": not plan.blind,
             "dry_run": self.choices.dry_run,
         }
+        if before and plan.blind and self.choices.yes and not self.choices.dry_run:
+            raise InputError(
+                "CloudFormation did not look into the nested stacks, so nobody knows what this update would replace or "
+                "lose; nothing was changed. Run it without --yes, read the plan, and answer"
+            )
         consents = not self.choices.dry_run and (
             not plan.change_set
             or self.consent(f"Deploy this to stack {self.account.stack} in account {self.account.id}?")
