@@ -107,7 +107,7 @@ class Deployed:
         role = self.jobs[JOBS[job]]["Properties"].get("RoleName", JOBS[job])
         return {
             "PYTHONPATH": str(ROOT / "tests" / "recorder"), "FRESHET_TEST_CALLS": str(self.folder / f"{job}.calls"),
-            "AWS_ACCESS_KEY_ID": role,
+            "AWS_ACCESS_KEY_ID": role, "AWS_ACCOUNT_ID": ACCOUNT,
         }  # fmt: skip
 
     def note(self, job: str) -> None:
@@ -132,7 +132,10 @@ class Deployed:
         workgroup = str(self.stacks["Warehouse"]["Outputs"]["WorkgroupArn"])
         match call["service"]:
             case "kinesis":
-                resource = call.get("StreamARN") or f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{call['StreamName']}"
+                name = (
+                    call.get("StreamName") or self.arguments("StreamingJob")["--stream"]
+                )  # an iterator is of that one
+                resource = call.get("StreamARN") or f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}"
             case "s3":
                 resource = (
                     f"arn:aws:s3:::{call['Bucket']}/{call['Key']}"
@@ -196,7 +199,7 @@ def deployed(
         run = subprocess.run(
             [str(shell.python), str(ROOT / "cloudformation/launchers/python_shell.py"), *deployed.words(job), *more],
             capture_output=True, text=True, timeout=180, check=False, cwd=folder,
-            env=glue.environment(**deployed.environment(job)),
+            env=shell.environment(**deployed.environment(job)),
         )  # fmt: skip
         assert run.returncode == 0, run.stdout + run.stderr
         deployed.note(job)
