@@ -27,9 +27,11 @@ from typing import Any, Optional
 
 import boto3
 import mysql.connector
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from freshet.errors import FreshetError
-from freshet.redshift import data_api, runs
+from freshet.glue_arguments import read
+from freshet.redshift import catalogue, data_api, runs
+from freshet.unsent import unsent
 
 SCHEMA = "freshet"  # of the ledger; the streaming job makes its tables there, since it knows their types
 NO_PROCEDURE = 1305
@@ -58,6 +60,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except mysql.connector.Error as error:
         print(f"error: MySQL answered error {error.errno} (SQLSTATE {error.sqlstate})", file=sys.stderr)
         return 1
+    except ParamValidationError as error:
+        print(f"error: {unsent(error, 'a call')}", file=sys.stderr)
+        return 1
     except (ClientError, BotoCoreError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         operation = getattr(error, "operation_name", "a call")
@@ -70,6 +75,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     """Read the arguments; Glue's own among them are left alone."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
+    may_be_empty: dict[str, Any] = {
+        "nargs": "?",
+        "const": "",
+        "default": "",
+    }  # Glue may leave out a value that is empty
     source = parser.add_argument_group("source database")
     source.add_argument("--admin_secret", required=True, help="administrator: host, port, username, password")
     source.add_argument("--source_database", required=True)
@@ -86,17 +96,19 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     warehouse.add_argument("--warehouse_secret", required=True, help="administrator: username, password")
     warehouse.add_argument("--job_role", required=True, help="name of the streaming job's role")
     warehouse.add_argument("--target_schema", default="public")
-    warehouse.add_argument("--readers", default="", help="roles that may read the target, separated by commas")
+    warehouse.add_argument("--readers", **may_be_empty, help="roles that may read the target, separated by commas")
     warehouse.add_argument(
-        "--operators", default="", help="users of those who look after it, such as IAM:alice, IAMR:admins"
+        "--operators", **may_be_empty, help="users of those who look after it, such as IAM:alice, IAMR:admins"
     )
     warehouse.add_argument(
-        "--workflow_roles", default="", help="names of the roles of the jobs that run SQL and load files, in this order"
+        "--workflow_roles",
+        **may_be_empty,
+        help="names of the roles of the jobs that run SQL and load files, in this order",
     )
-    warehouse.add_argument("--pull_role", default="", help="name of the role of the function for pullers")
-    warehouse.add_argument("--export_role", default="", help="name of the role of the job that exports")
+    warehouse.add_argument("--pull_role", **may_be_empty, help="name of the role of the function for pullers")
+    warehouse.add_argument("--export_role", **may_be_empty, help="name of the role of the job that exports")
     parser.add_argument("--token_secret", required=True, help="gets its first key if it has none")
-    return parser.parse_known_args(argv)[0]
+    return read(parser, argv)
 
 
 # ---- the source ---------------------------------------------------------------------------------------------------------
@@ -205,11 +217,9 @@ def prepare_warehouse(chosen: argparse.Namespace) -> None:
     workers = [f"IAMR:{role}" for role in several(chosen.workflow_roles)]
     puller, exporter = ([f"IAMR:{role}"] if role else [] for role in (chosen.pull_role, chosen.export_role))
     make_identities(warehouse, [user, *workers, *puller, *exporter, *several(chosen.operators)])
-    schemas = warehouse.names("select schema_name from svv_redshift_schemas")
-    if SCHEMA not in schemas:
-        warehouse.run(f"create schema {SCHEMA} authorization {quoted(user)}")
-    if chosen.target_schema not in schemas:
-        warehouse.run(f"create schema {quoted(chosen.target_schema)}")
+    for schema in catalogue.missing_schemas(through_the_data_api(chosen), (SCHEMA, chosen.target_schema)):
+        owner = f" authorization {quoted(user)}" if schema == SCHEMA else ""
+        warehouse.run(f"create schema {quoted(schema)}{owner}")
     for schema in (SCHEMA, chosen.target_schema):  # with the grant option the job can let its readers in
         warehouse.run(f"grant usage, create on schema {quoted(schema)} to {quoted(user)} with grant option")
     print(f"{user} makes its tables in {SCHEMA} and {chosen.target_schema}")
@@ -253,10 +263,14 @@ def let_in(warehouse: "Warehouse", user: str, readers: Sequence[str], operators:
 
 def make_run_ledger(chosen: argparse.Namespace, writers: Sequence[str]) -> None:
     """Make the ledger of batch runs, and let everyone write it who runs something."""
-    client = boto3.client("redshift-data")
-    warehouse = data_api.Warehouse(client, chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
-    runs.create(warehouse, [quoted(writer) for writer in dict.fromkeys(writers)])
+    runs.create(through_the_data_api(chosen), [quoted(writer) for writer in dict.fromkeys(writers)])
     print("the ledger of runs is there")
+
+
+def through_the_data_api(chosen: argparse.Namespace) -> data_api.Warehouse:
+    """Give the same warehouse to Freshet's own code."""
+    client = boto3.client("redshift-data")
+    return data_api.Warehouse(client, chosen.workgroup, chosen.warehouse_database, chosen.warehouse_secret)
 
 
 def let_workflows_in(warehouse: "Warehouse", user: str, workers: Sequence[str], chosen: argparse.Namespace) -> None:

@@ -1,17 +1,17 @@
 """The job's arguments, as AWS Glue passes them: `--name value`, none of Glue's reserved names, no secrets.
 
-Glue hands the script its own arguments too. They have hyphens or capitals, ours have neither: so all that is spelled like
-ours must be ours.
+Glue hands the script its own arguments too, which are passed over.
 
 Source: AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs" (reserved: JOB_NAME, mode, debug, endpoint).
 """
 
 import argparse
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from freshet.glue_arguments import read
 
 
 class Arguments(BaseModel):
@@ -67,7 +67,7 @@ def parse(argv: Sequence[str]) -> Arguments:
             parser.add_argument(
                 f"--{name}", required=field.is_required(), default=field.default, help=field.description
             )
-    given = vars(parser.parse_args(list(_ours(argv))))
+    given = vars(read(parser, argv))
     return Arguments.model_validate({name: value for name, value in given.items() if value is not None})
 
 
@@ -75,19 +75,3 @@ def _true_or_false(text: str) -> bool:
     if text not in {"true", "false"}:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text == "true"
-
-
-def _ours(argv: Sequence[str]) -> Iterator[str]:
-    """Leave Glue's own arguments out; a value of theirs may begin with hyphens too, as options for pip do."""
-    glues = False
-    for word in argv:
-        name = word.removeprefix("--").partition("=")[0]
-        if word.startswith("--") and " " not in word:
-            glues = _is_glues(name)
-        if not glues:
-            yield word
-
-
-def _is_glues(name: str) -> bool:
-    ours = name.replace("-", "_").lower() in Arguments.model_fields
-    return not ours and (bool(re.search("[A-Z-]", name)) or name in {"class", "conf"})

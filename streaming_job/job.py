@@ -161,7 +161,7 @@ class Job:
         enough_s = max(1.0, self.every_s / 4)
         budget = Budget(records=self.arguments.records_per_shard, seconds_after_first=enough_s)
         tasks = self.spark.sparkContext.defaultParallelism  # one wave: each task reads its shards at once
-        pinned, markers = read_batch(self.spark, self.stream.arn, ranges, facts, numbering, budget, tasks)
+        pinned, markers = read_batch(self.spark, self.stream.name, ranges, facts, numbering, budget, tasks)
         self._pinned.append(pinned)
         return pinned, markers
 

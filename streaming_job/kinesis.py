@@ -113,7 +113,7 @@ class Page:
 
 def read_batch(
     spark: SparkSession,
-    stream_arn: str,
+    stream: str,
     ranges: Sequence[Range],
     facts: Facts,
     numbering: Numbering,
@@ -124,7 +124,7 @@ def read_batch(
 
     Args:
         spark: The session.
-        stream_arn: The stream.
+        stream: Its name. A call with the ARN would go to the host ACCOUNT.data-kinesis, to which a VPC need not have a way.
         ranges: The shards and where they stand.
         facts: What the records are read as.
         numbering: The newest transaction that the ledger knows.
@@ -142,7 +142,7 @@ def read_batch(
         read = reader(facts)
         for batch in batches:
             for part in batch.column(0).to_pylist():
-                shards = [Shard(stream_arn, wanted, numbering) for wanted in ranges[part::parts]]
+                shards = [Shard(stream, wanted, numbering) for wanted in ranges[part::parts]]
                 for shard, page in pages(aws_client("kinesis", 1), shards, budget):
                     if page is None:
                         yield _last_row(shard.marker, schema)
@@ -161,8 +161,8 @@ def read_batch(
 class Shard:
     """A shard on its way through one batch: what is wanted of it, and the marker that it will end with."""
 
-    def __init__(self, stream_arn: str, wanted: Range, numbering: Numbering) -> None:
-        self.stream_arn, self.wanted = stream_arn, wanted
+    def __init__(self, stream: str, wanted: Range, numbering: Numbering) -> None:
+        self.stream, self.wanted = stream, wanted
         position = wanted.position
         self.marker = Marker(
             position.shard, transaction_id=numbering.transaction_id, committed_at=numbering.committed_at
@@ -188,7 +188,7 @@ def pages(client: Any, shards: Sequence[Shard], budget: Budget) -> Iterator[tupl
 
     def fetch(shard: Shard) -> None:
         try:
-            for page in read_shard(client, shard.stream_arn, shard.wanted, shard.marker, budget):
+            for page in read_shard(client, shard.stream, shard.wanted, shard.marker, budget):
                 give(shard, page)
                 if abandoned.is_set():
                     return
@@ -271,27 +271,27 @@ def at_utc(text: str) -> datetime:
     return datetime.fromisoformat(text.removesuffix("Z")[:26]).replace(tzinfo=UTC)
 
 
-def read_shard(client: Any, stream_arn: str, wanted: Range, marker: Marker, budget: Budget) -> Iterator[Page]:
+def read_shard(client: Any, stream: str, wanted: Range, marker: Marker, budget: Budget) -> Iterator[Page]:
     """Read whole pages of one shard until its tip, its end or the budget, and keep the marker.
 
     Args:
         client: A boto3 Kinesis client without retries of its own, from `tasks.aws_client`.
-        stream_arn: The stream.
+        stream: Its name.
         wanted: The shard and where it stands.
         marker: Is kept up to date before each page is given.
         budget: When to stop. A walk over empty pages is ended by `seconds` only, and its iterator goes on in the next batch.
     """
     started = time.monotonic()
     first_page_at: float | None = None
-    iterator, position = _iterator(client, stream_arn, wanted), wanted.position
+    iterator, position = _iterator(client, stream, wanted), wanted.position
     attempt = 0
     while True:
         try:
-            page = _get_records(client, stream_arn, iterator)
+            page = _get_records(client, iterator)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "ExpiredIteratorException":
-                iterator = _fresh_iterator(client, stream_arn, position)
+                iterator = _fresh_iterator(client, stream, position)
             elif code not in THROTTLED:
                 raise
             elif _spent(marker, budget, started, first_page_at):
@@ -328,19 +328,19 @@ def _spent(marker: Marker, budget: Budget, started: float, first_page_at: float 
     )
 
 
-def _get_records(client: Any, stream_arn: str, iterator: str) -> Page:
+def _get_records(client: Any, iterator: str) -> Page:
     asked_at = time.time()
-    answer = client.get_records(StreamARN=stream_arn, ShardIterator=iterator, Limit=10_000)
+    answer = client.get_records(ShardIterator=iterator, Limit=10_000)
     return Page(answer["Records"], answer.get("NextShardIterator"), answer.get("MillisBehindLatest", 0), asked_at)
 
 
-def _iterator(client: Any, stream_arn: str, wanted: Range) -> str:
+def _iterator(client: Any, stream: str, wanted: Range) -> str:
     if wanted.iterator is not None and time.time() - wanted.iterator_at < ITERATOR_LIFE_S:
         return wanted.iterator
-    return _fresh_iterator(client, stream_arn, wanted.position)
+    return _fresh_iterator(client, stream, wanted.position)
 
 
-def _fresh_iterator(client: Any, stream_arn: str, position: Position) -> str:
+def _fresh_iterator(client: Any, stream: str, position: Position) -> str:
     start: dict[str, Any] = {"ShardIteratorType": position.kind}
     if position.kind == "AFTER":
         start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": position.sequence}
@@ -348,7 +348,7 @@ def _fresh_iterator(client: Any, stream_arn: str, position: Position) -> str:
         start["Timestamp"] = position.at
     for attempt in range(10):
         try:
-            answer = client.get_shard_iterator(StreamARN=stream_arn, ShardId=position.shard, **start)
+            answer = client.get_shard_iterator(StreamName=stream, ShardId=position.shard, **start)
             return str(answer["ShardIterator"])
         except ClientError as error:
             if error.response["Error"]["Code"] not in THROTTLED or attempt == 9:

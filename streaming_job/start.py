@@ -24,6 +24,7 @@ PROOF_MARGIN = timedelta(hours=1)
 class Stream:
     """A Kinesis stream as it is now."""
 
+    name: str
     arn: str
     created_at: datetime
     retention: timedelta
@@ -57,6 +58,7 @@ def describe_stream(kinesis: Any, name: str) -> Stream:
             "read or written. Use a stream with a fixed number of shards in PROVISIONED mode"
         )
     return Stream(
+        name=name,
         arn=summary["StreamARN"],
         created_at=summary["StreamCreationTimestamp"].astimezone(UTC),
         retention=timedelta(hours=summary["RetentionPeriodHours"]),
@@ -139,10 +141,10 @@ def check_retention(position: Position, kinesis: Any, stream: Stream, now: datet
 
 def _still_there(position: Position, kinesis: Any, stream: Stream) -> bool:
     iterator = kinesis.get_shard_iterator(
-        StreamARN=stream.arn,
+        StreamName=stream.name,
         ShardId=position.shard,
         ShardIteratorType="AT_SEQUENCE_NUMBER",
         StartingSequenceNumber=position.sequence,
     )["ShardIterator"]
-    records = kinesis.get_records(StreamARN=stream.arn, ShardIterator=iterator, Limit=1)["Records"]
+    records = kinesis.get_records(ShardIterator=iterator, Limit=1)["Records"]
     return bool(records) and records[0]["SequenceNumber"] == position.sequence

@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from batch_jobs.export_dynamodb import files
 from batch_jobs.export_dynamodb.arguments import Arguments, parse
@@ -25,6 +25,7 @@ from batch_jobs.export_dynamodb.table import describe
 from freshet.errors import EnvironmentFault, FreshetError
 from freshet.logs import write_json_lines
 from freshet.redshift.data_api import Warehouse
+from freshet.unsent import unsent
 
 log = logging.getLogger("batch_jobs.export_dynamodb")
 INTERRUPTED = 130
@@ -96,6 +97,8 @@ def read_definition(place: str, s3: Any) -> Definition:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             raise EnvironmentFault(f"{place} cannot be read ({code}): check the role's rights") from None
+        except ParamValidationError as error:
+            raise unsent(error, "a call to S3") from None
         except BotoCoreError as error:
             raise EnvironmentFault(
                 f"{place} cannot be read ({type(error).__name__}): check region and network"

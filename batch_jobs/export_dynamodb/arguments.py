@@ -1,18 +1,18 @@
 """The job's arguments, as AWS Glue passes them: `--name value`, none of Glue's reserved names, no secrets.
 
-Glue hands the script its own arguments too. They have hyphens or capitals, ours have neither.
+Glue hands the script its own arguments too, which are passed over.
 
 Source: AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs".
 """
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from batch_jobs.export_dynamodb.definition import PARTS_MAX
+from freshet.glue_arguments import read
 
 
 class Arguments(BaseModel):
@@ -59,14 +59,7 @@ def parse(argv: Sequence[str]) -> Arguments:
                 f"--{name}", required=field.is_required(), default=field.default, type=kinds.get(name, str),
                 help=field.description,
             )  # fmt: skip
-    given, rest = parser.parse_known_args(list(argv))
-    ours = [
-        word
-        for word in rest
-        if re.fullmatch(r"--[a-z]+(_[a-z]+)*(=.*)?", word) and word.partition("=")[0] not in {"--class", "--conf"}
-    ]
-    if ours:
-        parser.error(f"unknown argument {ours[0].partition('=')[0]}")
+    given = read(parser, argv)
     for name in ("rate", "parts", "hold_s"):
         (low, high), value = _limits(name), getattr(given, name)
         if value is not None and not low <= value <= high:

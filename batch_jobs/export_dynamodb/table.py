@@ -6,11 +6,12 @@ Source: Amazon DynamoDB API Reference, "DescribeTable", "TableDescription" (KeyS
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from batch_jobs.export_dynamodb.definition import Definition
 from batch_jobs.export_dynamodb.values import KEY_KINDS, Column
 from freshet.errors import EnvironmentFault, InputError
+from freshet.unsent import unsent
 
 WRITABLE: Final = frozenset({"ACTIVE", "UPDATING"})
 NAMES: Final = {"S": "text", "N": "a number", "B": "binary"}
@@ -42,6 +43,8 @@ def describe(client: Any, definition: Definition) -> ItemTable:
                 "Nothing was done"
             ) from None
         raise EnvironmentFault(f"DynamoDB refused to describe table {name} ({code}): check the role's rights") from None
+    except ParamValidationError as error:
+        raise unsent(error, "describe_table") from None
     except BotoCoreError as error:
         raise EnvironmentFault(f"DynamoDB did not answer ({type(error).__name__}): check region and network") from None
     keys = {key["KeyType"]: key["AttributeName"] for key in table["KeySchema"]}

@@ -21,7 +21,7 @@ from typing import Any, Final
 import boto3
 import pyarrow as pa
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from pyspark.sql import SparkSession
 
 from batch_jobs.export_dynamodb import files
@@ -139,6 +139,8 @@ class Writer:
                 raise Stopped(f"refused:{code}") from None
             self.done.busy += 1
             return requests
+        except ParamValidationError:
+            raise Stopped("refused:ParamValidationError") from None
         except BotoCoreError:  # no answer: whether it was carried out or not, it may be carried out again
             self.done.busy += 1
             return requests

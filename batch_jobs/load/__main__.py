@@ -30,6 +30,7 @@ from batch_jobs.load.sizes import batch_size
 from batch_jobs.load.specification import Load, check, read_load
 from batch_jobs.load.staging import Staging
 from freshet.errors import FreshetError, InputError
+from freshet.glue_arguments import read
 from freshet.redshift.data_api import Cancelled, Warehouse
 
 STOPPED = 130
@@ -37,7 +38,7 @@ STOPPED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one load; give its exit code."""
-    chosen = _parser().parse_known_args(argv)[0]
+    chosen = read(_parser(), argv)
     stop: list[int] = []
 
     def on_signal(number: int, _frame: Any) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from freshet.errors import EnvironmentFault, FreshetError, InputError
+from freshet.unsent import refused
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,17 @@ def look(s3: Any, url: str) -> File | None:
     """
     bucket, _, key = url[len("s3://") :].partition("/")
     try:
-        head = s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-            return None
+        # Listed, not asked for its head: that would need the right to read it, and this job reads no file.
+        first = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+    except (ClientError, BotoCoreError) as error:
         raise refusal(error, f"look at {url}", bucket) from None
-    except BotoCoreError as error:
-        raise refusal(error, f"look at {url}", bucket) from None
-    return File(url, head["ContentLength"], head["ETag"].strip('"'))
+    return next((File(url, item["Size"], item["ETag"].strip('"')) for item in first if item["Key"] == key), None)
 
 
 def refusal(error: ClientError | BotoCoreError, what: str, bucket: str) -> FreshetError:
     """Tell an error of S3: what was tried, and what to look at."""
+    if isinstance(error, ParamValidationError):
+        return InputError(f"S3 cannot be asked to {what} ({refused(error)}): correct prefix in load.yaml, or --bucket")
     if not isinstance(error, ClientError):
         return EnvironmentFault(f"S3 did not answer ({type(error).__name__}) when asked to {what}: try again")
     code = error.response["Error"]["Code"]

@@ -26,6 +26,7 @@ from batch_jobs.run_sql.script import read_script
 from batch_jobs.run_sql.statements import Statement
 from batch_jobs.stopping import signals
 from freshet.errors import FreshetError, InputError
+from freshet.glue_arguments import read
 from freshet.redshift.data_api import Cancelled, Part, Warehouse
 from freshet.redshift.runs import recorded
 
@@ -50,7 +51,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--db", required=True, help="Redshift database")
     parser.add_argument(
-        "--db_creds", default="", help="name or ARN of the secret to sign in with; empty: the caller's role"
+        "--db_creds",
+        nargs="?",
+        const="",
+        default="",
+        help="name or ARN of the secret to sign in with; empty: the caller's role",
     )
     parser.add_argument("--bucket", required=True, help="S3 bucket of the file; empty: the file is on disk")
     parser.add_argument("--file", required=True, help="the file's key in the bucket, or its path on disk")
@@ -63,7 +68,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="transaction",
         help="one transaction, or each statement alone",
     )
-    return parser.parse_known_args(argv)[0]
+    return read(parser, argv)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from batch_jobs.run_sql.modes import check_mode, check_sizes
 from batch_jobs.run_sql.statements import Statement, WrongFile, bound, check_name, check_parameters, statements_of
 from freshet.errors import EnvironmentFault, InputError
+from freshet.unsent import refused
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def _fetch(place: str, s3: Callable[[], Any]) -> bytes:
         if code in {"NoSuchKey", "NoSuchBucket", "404"}:
             raise InputError(f"{place} is not there ({code})") from None
         raise EnvironmentFault(f"S3 refused to give {place} ({code}): check the rights of who asks") from None
+    except ParamValidationError as error:
+        raise InputError(f"{place} is no s3://BUCKET/KEY ({refused(error)})") from None
     except BotoCoreError as error:
         raise EnvironmentFault(f"S3 did not give {place} ({type(error).__name__})") from None
 

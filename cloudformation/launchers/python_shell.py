@@ -1,6 +1,7 @@
 """AWS Glue's Python shell 3.9 runs this script: it fetches the bundle, and runs the program in it that it is told.
 
-A private subnet has no way to a package index, so whatever a program imports is in the bundle; boto3 is Glue's own.
+A private subnet has no way to a package index, so whatever a program imports is in the bundle. That is boto3 too: Glue's own is
+of 2022 (library set "analytics": boto3 1.21.21) and knows no Redshift Serverless; it fetches the bundle and is then forgotten.
 
     python_shell.py --bundle s3://BUCKET/KEY.zip --program initial [arguments of the program ...]
 
@@ -58,6 +59,13 @@ def cause(line: str) -> str:
     return str(error or line or "the program said nothing")
 
 
+def forget(packages: "set[str]") -> None:
+    """Let the next import of these packages look at sys.path again, although others of their names are imported already."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one program; give its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
@@ -67,8 +75,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     bucket, _, key = chosen.bundle.removeprefix("s3://").partition("/")
     with tempfile.TemporaryDirectory(prefix="bundle") as folder:
         packed = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-        sys.path.insert(0, folder)
+        with zipfile.ZipFile(io.BytesIO(packed)) as bundle:
+            bundle.extractall(folder)
+            sys.path.insert(0, folder)
+            forget({name.partition("/")[0].removesuffix(".py") for name in bundle.namelist()})
         return int(importlib.import_module(PROGRAMS[chosen.program]).main(rest))
 
 

@@ -189,7 +189,7 @@ def sandbox_site(place: Place, folder: Path) -> Site:
         "SqlPrefix": prefix, "DefinitionKey": definition.key, "DataBucketName": bucket, "DataPrefix": f"freshet/{STACK}/data",
         "LoadPrefix": "currents",
         "WorkgroupName": redshift["workgroup"], "WorkgroupArn": "", "WarehouseDatabase": redshift["database"],
-        "FilesRoleArn": role, "ConnectionName": "sandbox", "EncryptionName": "sandbox", "GlueItselfArn": "",
+        "FilesRoleArn": role, "ConnectionName": "sandbox", "GlueItselfArn": "",
         "ShellScriptUrl": where.s3(script.key), "ShellBundleUrl": where.s3(bundle.key),
     }  # fmt: skip
     local = Local(read_template(CLOUDFORMATION / "workflows.yaml"), parameters, region, STACK)

@@ -2,7 +2,8 @@
 
 And the code of the function for pullers, which AWS Lambda unpacks itself.
 
-Reads:  the simulators, the bootstrap program and the batch jobs of the clone, and pure-Python wheels.
+Reads:  the simulators, the bootstrap program and the batch jobs of the clone, and pure-Python wheels, boto3's among them:
+        Glue's own is of 2022, and knows no Redshift Serverless.
 Gives:  a zip whose root belongs on sys.path; of the same content always the same bytes.
 """
 
@@ -16,8 +17,8 @@ TIME = (2020, 1, 1, 0, 0, 0)
 LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
 BOOTSTRAP = Path("cloudformation/bootstrap.py")
 # What the batch jobs and the bootstrap program import of Freshet; all of it runs on Python 3.9.
-SHARED = ("__init__", "errors", "words", "redshift/__init__", "redshift/catalogue", "redshift/control_tables",
-          "redshift/data_api", "redshift/literals", "redshift/runs")  # fmt: skip
+SHARED = ("__init__", "errors", "glue_arguments", "unsent", "words", "redshift/__init__", "redshift/catalogue",
+          "redshift/control_tables", "redshift/data_api", "redshift/literals", "redshift/runs")  # fmt: skip
 # What the function for pullers is made of; the puller itself, which writes Parquet, stays here.
 PULL_MODULES = (
     "__init__.py",
@@ -29,9 +30,8 @@ PULL_MODULES = (
     "paging.py",
     "state.py",
 )
-PULL_SHARED = ("__init__", "errors", "redshift/__init__", "redshift/control_tables", "redshift/data_api",
+PULL_SHARED = ("__init__", "errors", "unsent", "redshift/__init__", "redshift/control_tables", "redshift/data_api",
                "redshift/literals")  # fmt: skip
-GLUES_OWN = ("boto3", "botocore", "jmespath", "s3transfer", "urllib3")  # the library set "analytics" has them
 
 
 def shell_bundle(root: Path, wheels: Sequence[Path], out: Path) -> Path:
@@ -65,11 +65,6 @@ def pull_code(root: Path, pulls: Mapping[str, Any], out: Path) -> Path:
     }
     content["batch_jobs/pull/pulls.json"] = json.dumps(pulls, sort_keys=True).encode()
     return _written(content | _shared(root, PULL_SHARED), out)
-
-
-def shell_pins(pins: Sequence[str]) -> list[str]:
-    """Choose the pins that the bundle holds."""
-    return [pin for pin in pins if pin.partition("==")[0] not in GLUES_OWN]
 
 
 def _shared(root: Path, names: Sequence[str]) -> dict[str, bytes]:

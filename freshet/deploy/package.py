@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from freshet.deploy.bundles import pull_code, shell_bundle, shell_pins
+from freshet.deploy.bundles import pull_code, shell_bundle
 from freshet.deploy.templates import nested_templates, with_urls
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from freshet.errors import EnvironmentFault, InputError
@@ -176,7 +176,7 @@ def package_code(
     own = product_wheel(clone, kept / "product")
     say("fetching wheels for AWS Glue")
     modules = download(pins(clone / "streaming_job" / "requirements.txt"), STREAMING, kept / "wheels")
-    pure = download(shell_pins(pins(clone / "simulators" / "constraints.txt")), PYTHON_SHELL, kept / "wheels")
+    pure = download(pins(clone / "simulators" / "constraints.txt"), PYTHON_SHELL, kept / "wheels")
     bundle = place.code(shell_bundle(clone, pure, kept / "shell.zip"))
     wheels = [place.code(path) for path in (own, *modules)]
     functions = [place.code(pull_code(clone, pulls, kept / place.stack / "pull.zip"))] if pulls else []

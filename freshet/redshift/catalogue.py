@@ -21,5 +21,7 @@ def tables_of(warehouse: Warehouse, schema: str) -> set[str]:
 
 def missing_schemas(warehouse: Warehouse, wanted: Iterable[str]) -> list[str]:
     """Give those of the schemas that are not there, each once, in their order."""
-    known = {row["schema_name"] for row in warehouse.query("select schema_name from svv_redshift_schemas")}
+    # The view lists the schemas of other databases too.
+    sql = "select schema_name from svv_redshift_schemas where database_name = current_database()"
+    known = {row["schema_name"] for row in warehouse.query(sql)}
     return [name for name in dict.fromkeys(wanted) if name not in known]

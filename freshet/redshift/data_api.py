@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from freshet.errors import EnvironmentFault, FreshetError, InputError, TransientError
+from freshet.unsent import unsent
 
 STATEMENTS_MAX: Final = 40
 STATEMENT_BYTES_MAX: Final = 100_000
@@ -146,6 +147,7 @@ class Warehouse:
             UnknownOutcome: No answer; it may have run, or may still run.
             Cancelled: `stopping` answered True.
             EnvironmentFault: The workgroup, the database or our rights are not there.
+            TerminalError: boto3 here does not know a parameter; nothing was sent.
         """
         check_limits(statements)
         extra = {"ClientToken": token} if token else {}
@@ -317,6 +319,8 @@ class Warehouse:
                     raise _refusal(operation, code, error, self.workgroup) from None
                 if attempt == 7:
                     raise UnknownOutcome(f"the Data API kept answering {code} to {operation}") from None
+            except ParamValidationError as error:  # it was never sent, and would be refused for ever
+                raise unsent(error, operation) from None
             except BotoCoreError as error:
                 if attempt < 4 and operation not in SUBMITS:
                     pause(attempt)

@@ -271,7 +271,9 @@ select current_database()::varchar(128) as database_name, nspname::varchar(128) 
        'local'::varchar(128) as schema_type, null::varchar(128) as schema_acl, null::varchar(128) as schema_option
   from pg_namespace
  where nspname not like 'pg\_%' and nspname not in ('redshift_compat', 'information_schema')
-   and has_schema_privilege(current_user, oid, 'usage') and nspname not in (select name from external_schema);
+   and has_schema_privilege(current_user, oid, 'usage') and nspname not in (select name from external_schema)
+union all -- Redshift lists the schemas of other databases too; a new serverless namespace comes with this one
+select 'sample_data_dev', name, 1, 'local', null, null from (values ('tickit'), ('tpch'), ('tpcds')) as samples (name);
 
 create or replace function rows_of(relation oid) returns bigint language plpgsql stable as $$
 declare

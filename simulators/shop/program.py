@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import signal
 import sys
 import threading
@@ -21,12 +22,7 @@ from mysql.connector import errorcode
 from shop.connection import connect
 from shop.errors import NoDatabase, SimulatorError, WrongInput
 
-# Glue hands a script its own arguments too (Python shell jobs, "Special parameters").
-GLUE_ARGUMENTS = (
-    "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "TempDir", "additional-python-modules", "enable-metrics",
-    "enable-job-insights", "enable-observability-metrics", "enable-continuous-cloudwatch-log", "extra-py-files",
-    "job-bookmark-option", "job-language", "library-set", "python-modules-installer-option", "scriptLocation",
-)  # fmt: skip
+ALIKE = 0.8  # databse and database are
 SLICE_S = 0.1
 
 
@@ -52,8 +48,6 @@ def options(doc: str, example: str) -> argparse.ArgumentParser:
     place.add_argument(
         "--ssl_ca", metavar="FILE", help="CA file, or its s3:// url; the server must then prove who it is"
     )
-    for name in GLUE_ARGUMENTS:
-        parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS)
     return parser
 
 
@@ -92,7 +86,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Calla
         The exit code: 0 done or stopped, 1 failed, 2 wrong input, 3 no database.
     """
     try:
-        chosen = parser.parse_args(argv)
+        chosen = read(parser, argv)
     except SystemExit as end:  # argparse has told why
         return int(end.code or 0)
     try:
@@ -106,6 +100,19 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Calla
         print(f"error: {known}", file=sys.stderr)
         return known.exit_code
     return 0
+
+
+def read(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read our arguments, pass over those that Glue adds to them, and refuse what is almost one of ours."""
+    chosen, passed_over = parser.parse_known_args(argv)
+    ours = [word[2:] for action in parser._actions for word in action.option_strings if word.startswith("--")]
+    for word in passed_over:
+        name = word[2:].partition("=")[0]
+        if word.startswith("--") and (
+            meant := difflib.get_close_matches(name.replace("-", "_").lower(), ours, 1, ALIKE)
+        ):
+            parser.error(f"--{name} is no argument: is --{meant[0]} meant?")
+    return chosen
 
 
 def told(error: MySQLError) -> SimulatorError:

@@ -15,7 +15,7 @@ from tests.environments import environment
 # Where the service knows no narrower resource, or a key of the request narrows it instead.
 # Source: Service Authorization Reference, the "Resource types" column of each action.
 WITHOUT_RESOURCE = {
-    "cloudwatch:PutMetricData", "glue:GetSecurityConfiguration",
+    "cloudwatch:PutMetricData",
     "redshift-data:CancelStatement", "redshift-data:DescribeStatement", "redshift-data:GetStatementResult",
     "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints",
@@ -74,6 +74,22 @@ def test_one_streaming_job_at_a_time() -> None:
     assert {"RunSqlJob", "LoadJob", "ExportJob"} == {logical for logical, allowed in jobs.items() if allowed != 1}
 
 
+def test_no_job_calls_kms() -> None:
+    """Its subnet has no way there: no security configuration, and every right to a key is for a service that uses it by itself.
+
+    Source: Glue developer guide, "Encrypting data written by AWS Glue", "Creating a route to AWS KMS for VPC jobs".
+    """
+    assert [] == list(resources("AWS::Glue::SecurityConfiguration"))
+    assert [] == [logical for _, logical, job in resources("AWS::Glue::Job") if "SecurityConfiguration" in job]
+    asked = [
+        (logical, statement)
+        for name, logical, statement in policies()
+        if name in {"jobs", "workflows", "serving"} and any(a.startswith("kms:") for a in listed(statement["Action"]))
+    ]
+    assert len(asked) > 3
+    assert [] == [logical for logical, statement in asked if "kms:ViaService" not in str(statement.get("Condition"))]
+
+
 @pytest.mark.parametrize("name", ["StreamingJob", "ExportJob"])
 def test_the_jobs_of_spark_run_on_the_tested_glue(name: str) -> None:
     """Glue 6.0, which means Spark 4.1.1 with ANSI mode; left out, Glue would take 5.1."""
@@ -99,6 +115,37 @@ def test_nothing_is_installed_from_the_internet() -> None:
             assert "--no-index --no-deps" == job["DefaultArguments"]["--python-modules-installer-option"]
     assert not [j for _, _, j in resources("AWS::Glue::Job") if j["Command"].get("Name") == "pythonshell"
                 and "--additional-python-modules" in j["DefaultArguments"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["StreamingJob", "ExportJob"])
+def test_the_log_groups_are_those_that_glue_writes(name: str) -> None:
+    """Each job of Spark has a prefix of its own; below it stand `output` and `error`, made here with key and retention.
+
+    Source: Glue developer guide, "Logging for AWS Glue jobs".
+    """
+    (job,) = [job for _, logical, job in resources("AWS::Glue::Job") if logical == name]
+    prefix = job["DefaultArguments"]["--custom-logGroup-prefix"]["Fn::Sub"]
+    groups = {group["LogGroupName"]["Fn::Sub"]: group for _, _, group in resources("AWS::Logs::LogGroup")}
+    for end in ("output", "error"):
+        assert {"KmsKeyId", "RetentionInDays"} <= groups[f"{prefix}/{end}"].keys()
+    assert 2 == len([other for other in groups if other.startswith(f"{prefix}/")])
+
+
+# ---- roles
+
+# Services whose guide shows a trust policy with aws:SourceAccount for what we use them for. Sources: RDS user guide, "Setting up
+# and enabling Enhanced Monitoring"; VPC user guide, "IAM role for publishing flow logs"; Step Functions developer guide,
+# "Creating an IAM role". Where a service does not send it, StringEquals would let nobody in.
+SENDS_THE_ACCOUNT = {"monitoring.rds.amazonaws.com", "vpc-flow-logs.amazonaws.com", "states.amazonaws.com"}
+
+
+def test_no_role_waits_for_a_condition_that_nobody_promises() -> None:
+    """A condition on the account stands where the service sends it; elsewhere it passes when it is not sent."""
+    for _, logical, role in resources("AWS::IAM::Role"):
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            for operator in statement.get("Condition", {}):
+                services = {str(service) for service in listed(statement["Principal"]["Service"])}
+                assert operator.endswith("IfExists") or services <= SENDS_THE_ACCOUNT, logical
 
 
 # ---- the function for pullers

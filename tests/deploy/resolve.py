@@ -299,7 +299,6 @@ _NAMES = {
     "AWS::RedshiftServerless::Workgroup": "WorkgroupName",
     "AWS::Glue::Job": "Name",
     "AWS::Glue::Trigger": "Name",
-    "AWS::Glue::SecurityConfiguration": "Name",
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
     "AWS::Logs::LogGroup": "LogGroupName",

@@ -54,7 +54,7 @@ def test_what_moto_does_not_know() -> None:
     assert [
         "AWS::CloudWatch::Alarm", "AWS::DMS::Endpoint", "AWS::DMS::EventSubscription", "AWS::DMS::ReplicationInstance",
         "AWS::DMS::ReplicationSubnetGroup", "AWS::DMS::ReplicationTask", "AWS::EC2::SecurityGroupEgress",
-        "AWS::Glue::Connection", "AWS::Glue::Job", "AWS::Glue::SecurityConfiguration", "AWS::Glue::Trigger",
+        "AWS::Glue::Connection", "AWS::Glue::Job", "AWS::Glue::Trigger",
         "AWS::RedshiftServerless::Namespace", "AWS::RedshiftServerless::Workgroup", "AWS::S3::BucketPolicy",
         "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SecretsManager::Secret",
         "AWS::SecretsManager::SecretTargetAttachment",

@@ -15,7 +15,7 @@ import mysql.connector
 import pytest
 
 from freshet.cli.context import ROOT, Place
-from freshet.deploy.bundles import pull_code, shell_bundle, shell_pins
+from freshet.deploy.bundles import pull_code, shell_bundle
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from tests.environments import environment, find_python
 
@@ -55,21 +55,26 @@ SHELLS = ["--library-set", "analytics", "--job-bookmark-option", "job-bookmark-d
 
 @dataclass(frozen=True)
 class Shell:
-    """A Python with boto3 and nothing else, the script, and the bundle and the authorities in S3."""
+    """A Python with an old boto3 that is imported already, the script, and the bundle and the authorities in S3."""
 
     python: Path
     is_glues_own: bool
     bundle: str
     authorities: str
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """Give a process's environment: none of the tests' Python, and Glue's boto3 is imported before the script is."""
+        kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+        recorder = {"PYTHONPATH": str(ROOT / "tests" / "recorder"), "FRESHET_TEST_BOTO3_FIRST": "yes"}
+        return {"PATH": "/usr/bin:/bin", **kept, **recorder, **more}
+
     def run(self, program: str, *arguments: str, code: int = 0, temporary: Path | None = None, **more: str) -> str:
         """Run a program as the job does; give all that it said. Glue knows only whether it failed, and what it said last."""
         script = ROOT / "cloudformation/launchers/python_shell.py"
-        kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
         run = subprocess.run(
             [str(self.python), str(script), "--bundle", self.bundle, "--program", program, *SHELLS, *arguments],
             cwd=self.python.parent, capture_output=True, text=True, timeout=180, check=False,
-            env={"PATH": "/usr/bin:/bin", **kept, **({"TMPDIR": str(temporary)} if temporary else {}), **more},
+            env=self.environment(**({"TMPDIR": str(temporary)} if temporary else {}), **more),
         )  # fmt: skip
         said = run.stdout + run.stderr
         assert (run.returncode != 0) == (code != 0), said
@@ -82,7 +87,7 @@ def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Glue's Python shell 3.9 and what is uploaded for it."""
     glues = find_python("3.9")
     python = environment("shell", Path(__file__).with_name("shell.txt"), glues or sys.executable)
-    wheels = download(shell_pins(pins(ROOT / "simulators/constraints.txt")), PYTHON_SHELL, CACHE)
+    wheels = download(pins(ROOT / "simulators/constraints.txt"), PYTHON_SHELL, CACHE)
     bundle = shell_bundle(ROOT, wheels, tmp_path_factory.mktemp("bundle") / "bundle.zip")
     s3, bucket = place.client("s3"), place.endpoints["staging_bucket"]
     s3.upload_file(str(bundle), bucket, "freshet/test/code/shell/bundle.zip")
@@ -127,7 +132,7 @@ class Function:
 def function(tmp_path_factory: pytest.TempPathFactory) -> Function:
     """AWS Lambda's Python 3.13."""
     lambdas = find_python("3.13")
-    python = environment("lambda", Path(__file__).with_name("shell.txt"), lambdas or sys.executable)
+    python = environment("lambda", Path(__file__).with_name("lambda.txt"), lambdas or sys.executable)
     return Function(python, bool(lambdas), tmp_path_factory.mktemp("function"))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from freshet.cli.context import ROOT
-from freshet.deploy.bundles import GLUES_OWN, shell_pins
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins
 from tests.launchers.conftest import CACHE
 
@@ -27,7 +26,7 @@ def name_of(text: str) -> str:
 def test_every_pin_is_a_wheel_for_its_python(job: str) -> None:
     """CPython 3.13 on Linux, and pure Python for 3.9; nothing is compiled there."""
     file, target = JOBS[job]
-    wanted = pins(file) if job == "streaming" else shell_pins(pins(file))
+    wanted = pins(file)
     wheels = download(wanted, target, CACHE)
     assert {name_of(pin) for pin in wanted} == {name_of(wheel.name.partition("-")[0]) for wheel in wheels}
 
@@ -36,7 +35,7 @@ def test_every_pin_is_a_wheel_for_its_python(job: str) -> None:
 def test_the_pins_are_whole(job: str, tmp_path: Path) -> None:
     """pip, asked for these alone, would install nothing beside them."""
     file, target = JOBS[job]
-    wanted = pins(file) if job == "streaming" else shell_pins(pins(file))
+    wanted = pins(file)
     run = subprocess.run(
         [
             sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", "--ignore-installed",
@@ -45,7 +44,7 @@ def test_the_pins_are_whole(job: str, tmp_path: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     installed = {name_of(one["metadata"]["name"]) for one in json.loads(run.stdout)["install"]}
-    assert set() == installed - {name_of(pin) for pin in wanted} - set(GLUES_OWN)
+    assert set() == installed - {name_of(pin) for pin in wanted}
 
 
 def test_the_jobs_versions_are_those_of_the_tests() -> None:

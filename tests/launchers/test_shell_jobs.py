@@ -1,12 +1,14 @@
 """The Python shell jobs as AWS Glue runs them: Python 3.9, boto3, one script and one bundle; the rest is the sandbox."""
 
+import json
 import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
-from freshet.cli.context import Place
+from freshet.cli.context import ROOT, Place
+from freshet.deploy.wheels import pins
 from freshet.pipeline.connection import connect
 from tests.launchers.conftest import Shell
 
@@ -42,7 +44,7 @@ def test_the_simulators_run_there(shell: Shell, place: Place, database: str) -> 
 def test_wrong_words_end_the_job(shell: Shell) -> None:
     """Glue shows the run as failed; the log names the argument."""
     assert "--program" in shell.run("everything", code=2)
-    assert "--no_such_option" in shell.run("initial", "--no_such_option", "1", code=2)
+    assert "is --database meant?" in shell.run("initial", "--databse", "1", code=2)
     assert "cannot be read" in shell.run("initial", "--secret", "no/such/secret", code=3)
 
 
@@ -72,3 +74,33 @@ def test_which_python_it_was(shell: Shell) -> None:
     """Where a CPython 3.9 can be found, it is Glue's own version; else the tests' Python stands in."""
     version = subprocess.run([str(shell.python), "-V"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("Python 3.9") == shell.is_glues_own
+
+
+def test_the_bundles_boto3_wins(shell: Shell, place: Place, tmp_path: Path) -> None:
+    """Glue's, which is imported already and knows no Redshift Serverless, fetches the bundle and nothing else."""
+    table, bucket = f"public.shell_{uuid.uuid4().hex[:8]}", place.endpoints["staging_bucket"]
+    place.client("s3").put_object(
+        Bucket=bucket, Key="freshet/test/sql/one.sql", Body=f"create table {table} (n int)".encode()
+    )
+    redshift, calls = place.endpoints["redshift"], tmp_path / "calls"
+    words = [
+        "--workgroup",
+        redshift["workgroup"],
+        "--db",
+        redshift["database"],
+        "--bucket",
+        bucket,
+        "--file",
+        "freshet/test/sql/one.sql",
+    ]
+    shell.run("run_sql", *words, FRESHET_TEST_CALLS=str(calls))
+    place.warehouse.run([f"drop table {table}"])
+    made = [call for call in map(json.loads, calls.read_text().splitlines()) if "operation" in call]
+    olds = pins(Path(__file__).with_name("shell.txt"))
+    assert [("s3", "GetObject", "freshet/test/code/shell/bundle.zip")] == [
+        (call["service"], call["operation"], call["Key"]) for call in made if f"botocore=={call['botocore']}" in olds
+    ]
+    news = {call["botocore"] for call in made[1:]}
+    assert {
+        pin.partition("==")[2] for pin in pins(ROOT / "simulators/constraints.txt") if pin.startswith("botocore")
+    } == news

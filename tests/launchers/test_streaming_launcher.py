@@ -16,7 +16,7 @@ SCRIPT = ROOT / "cloudformation/launchers/streaming_cdc_kinesis2redshift.py"
 GLUES = [
     "--job-language", "python", "--TempDir", "s3://somewhere/temporary/", "--enable-metrics", "true",
     "--additional-python-modules", "s3://b/one.whl,s3://b/two.whl", "--enable-auto-scaling", "true",
-    "--python-modules-installer-option", "--no-index --no-deps", "--custom-logGroup-prefix", "/freshet/test",
+    "--python-modules-installer-option", "--no-index --no-deps", "--custom-logGroup-prefix", "/freshet/test/streaming",
     "--job-bookmark-option", "job-bookmark-disable", "--JOB_NAME", "streaming-cdc-kinesis2redshift-test",
     "--JOB_ID", "j_1", "--JOB_RUN_ID", "jr_1", "--SECURITY_CONFIGURATION", "encrypted",
 ]  # fmt: skip

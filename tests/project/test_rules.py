@@ -11,7 +11,14 @@ import typer
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX = 500
-BASICS = {"freshet.errors", "freshet.settings", "freshet.logs", "freshet.words"}
+BASICS = {
+    "freshet.errors",
+    "freshet.settings",
+    "freshet.logs",
+    "freshet.words",
+    "freshet.glue_arguments",
+    "freshet.unsent",
+}
 # What each room may import of ours, beside itself; the design's table of rooms.
 ROOMS = {
     "freshet/spark": BASICS,
@@ -24,7 +31,7 @@ ROOMS = {
     "streaming_job": BASICS | {"freshet.pipeline", "freshet.redshift", "freshet.spark"},
     "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift", "freshet.spark"},
     "simulators": set(),
-    "cloudformation": {"streaming_job", "freshet.errors", "freshet.redshift", "batch_jobs.export_dynamodb"},
+    "cloudformation": {"streaming_job", "freshet.redshift", "batch_jobs.export_dynamodb"} | BASICS,
     "sandbox": set(),
     "benchmarks": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
 }

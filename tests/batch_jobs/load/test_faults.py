@@ -242,7 +242,7 @@ def test_the_job_runs_on_python_3_9(box: Boxes, tmp_path: Path) -> None:
     """With the standard library and boto3, as Glue's Python shell has them; without a 3.9 the tests' own stands in."""
     mine = box(format="avro")
     mine.fill(4, 10)
-    python = environment("shell", ROOT / "tests/launchers/shell.txt", find_python("3.9") or sys.executable)
+    python = environment("job", ROOT / "tests/launchers/lambda.txt", find_python("3.9") or sys.executable)
     kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
     run = subprocess.run(
         [str(python), "-m", "batch_jobs.load", *mine.arguments(tmp_path / "load.json")],
