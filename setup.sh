@@ -145,7 +145,7 @@ install_missing() {
         # shellcheck disable=SC2086  # words, on purpose
         apt_install $1
     else
-        stop "missing: $2. On macOS: brew install $2. Elsewhere: OpenJDK 17 or 21 and MariaDB 10.6 or newer, on the PATH"
+        stop "missing: $2. On macOS: brew install $2. Elsewhere: Python 3.11 or newer, OpenJDK 17 or 21, MariaDB 10.6 or newer, on the PATH"
     fi
 }
 
@@ -155,14 +155,15 @@ prepare_system() {
     java_home=$(find_java) || { missing_apt="$missing_apt java" missing_brew="$missing_brew openjdk@17"; }
     if ! find_python 'ensurepip, venv' >/dev/null; then
         # Debian keeps the venv module in a package of its own.
-        python=$(find_python sys) || stop 'missing: Python 3.11 or newer; install python3.13, 3.12 or 3.11'
-        missing_apt="$missing_apt $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+        venv=$(python=$(find_python sys) && "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') ||
+            venv=python3-venv
+        missing_apt="$missing_apt $venv"
         missing_brew="$missing_brew python@3.13"
     fi
     [ -z "$missing_apt" ] || install_missing "${missing_apt# }" "${missing_brew# }"
     has_mariadb || stop 'mariadbd or mariadb-install-db is still not on the PATH'
     java_home=$(find_java) || stop 'no Java 17 or 21 was found; set JAVA_HOME to one'
-    python=$(find_python 'ensurepip, venv') || stop 'the venv module of Python is still missing'
+    python=$(find_python 'ensurepip, venv') || stop 'no Python 3.11 to 3.14 with the module venv was found; install python3.13, 3.12 or 3.11'
 }
 
 # What a user's pip is told elsewhere must not change what is installed; where the packages come from is the user's choice.

@@ -1,5 +1,6 @@
 """A MySQL whose settings a test may change, and folders of pipelines."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -21,20 +22,23 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
     """A MySQL server of its own, with an empty database `sports`."""
     home = tmp_path_factory.mktemp("mysql")
     user = ["--user=root"] if os.geteuid() == 0 else []
-    temporary = home / "tmp"
-    temporary.mkdir()
-    places = [f"--datadir={home}/data", f"--tmpdir={temporary}", *user]
-    installed = [program("mariadb-install-db"), "--no-defaults", "--skip-test-db", *places]
-    subprocess.run([*installed, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
-    socket = home / "s"
+    (home / "tmp").mkdir()
+    # The installer is a shell script that cuts its arguments at blanks; the path of a socket may have 107 bytes.
+    installed = [program("mariadb-install-db"), "--no-defaults", "--skip-test-db", "--datadir=./data", *user]
+    subprocess.run(
+        [*installed, "--auth-root-authentication-method=normal"],
+        check=True, capture_output=True, cwd=home, env=os.environ | {"TMPDIR": str(home / "tmp")},
+    )  # fmt: skip
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
             [
                 program("mariadbd"),
                 "--no-defaults",
-                f"--socket={socket}",
+                f"--datadir={home}/data",
+                f"--tmpdir={home}/tmp",
+                "--socket=s",
                 "--skip-networking",
-                *places,
+                *user,
                 "--log-bin=binlog",
                 "--binlog-format=ROW",
                 "--binlog-row-metadata=FULL",
@@ -46,7 +50,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
             stderr=log,
         )
     try:
-        with _connected(socket) as connection:
+        with _connected(home / "data") as connection:
             for statement in ("create database sports", "use sports", *_source()):
                 _run(connection, statement)
             yield connection
@@ -55,10 +59,11 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
         server.wait(30)
 
 
-def _connected(socket: Path) -> MySQLConnectionAbstract:
+def _connected(data: Path) -> MySQLConnectionAbstract:
     for _ in range(1800):
         try:
-            return mysql_connector.connect(unix_socket=str(socket), user="root", autocommit=True)
+            with contextlib.chdir(data):
+                return mysql_connector.connect(unix_socket="s", user="root", autocommit=True)
         except mysql_connector.Error:
             time.sleep(0.1)
     pytest.fail("mariadbd did not answer")

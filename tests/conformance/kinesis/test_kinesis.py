@@ -1,6 +1,7 @@
 """The sandbox's Kinesis does what the Kinesis documentation says, seen through boto3."""
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -27,16 +28,18 @@ MakeStream = Callable[..., str]
 
 
 class Clock:
-    """A clock that tests turn forward."""
+    """A clock that only tests turn forward, so that a slow machine refills no quota; each look is a millisecond later."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
+        self._start_ns = time.time_ns()
+        self._looks = itertools.count()
 
     def now_ns(self) -> int:
-        return time.time_ns() + int(self.ahead_s * 1e9)
+        return self._start_ns + 1_000_000 * next(self._looks) + int(self.ahead_s * 1e9)
 
     def now_s(self) -> float:
-        return time.monotonic() + self.ahead_s
+        return self.now_ns() / 1e9
 
 
 class Service:
