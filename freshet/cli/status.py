@@ -183,7 +183,9 @@ def _color(state: str) -> str:
 
 def _capture(part: dict[str, Any]) -> tuple[str, str]:
     told = [f"first load {part['full_load_percent']} %"] if part["full_load_percent"] is not None else []
-    if part["tables_errored"]:
+    if part["tables_in_error"]:
+        told.append(f"no longer replicates {', '.join(part['tables_in_error'])}")
+    elif part["tables_errored"]:
         told.append(f"{part['tables_errored']} tables with errors")
     for name, label in (("latency_source_s", "reads"), ("latency_target_s", "writes")):
         if part[name] is not None:

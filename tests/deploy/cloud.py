@@ -135,6 +135,11 @@ def _change_job(properties: Mapping[str, Any], name: str) -> None:
     job.last_modified_on = cloudformation.utcnow()
 
 
+def _schedule(properties: Mapping[str, Any], name: str) -> str:
+    _client("scheduler").create_schedule(**properties)
+    return str(properties["Name"])
+
+
 def _trigger(properties: Mapping[str, Any], name: str) -> str:
     return str(_client("glue").create_trigger(**properties)["Name"])
 
@@ -183,7 +188,8 @@ def _parameter_group(properties: Mapping[str, Any], name: str) -> str:
 
 
 MAKERS = {
-    "AWS::Glue::Job": _job, "AWS::Glue::Trigger": _trigger, "AWS::DMS::Endpoint": _endpoint,
+    "AWS::Glue::Job": _job, "AWS::Glue::Trigger": _trigger,
+    "AWS::Scheduler::Schedule": _schedule, "AWS::DMS::Endpoint": _endpoint,
     "AWS::DMS::ReplicationInstance": _instance, "AWS::DMS::ReplicationTask": _task, "AWS::CloudWatch::Alarm": _alarm,
     "AWS::SecretsManager::Secret": _secret, "AWS::RDS::DBParameterGroup": _parameter_group,
 }  # fmt: skip
@@ -191,6 +197,7 @@ CHANGERS = {"AWS::Glue::Job": _change_job}
 DELETERS = {
     "AWS::Glue::Job": lambda name: _client("glue").delete_job(JobName=name),
     "AWS::Glue::Trigger": lambda name: _client("glue").delete_trigger(Name=name),
+    "AWS::Scheduler::Schedule": lambda name: _client("scheduler").delete_schedule(Name=name),
     "AWS::DMS::ReplicationTask": lambda arn: _client("dms").delete_replication_task(ReplicationTaskArn=arn),
     "AWS::CloudWatch::Alarm": lambda name: _client("cloudwatch").delete_alarms(AlarmNames=[name]),
 }
@@ -211,6 +218,7 @@ class Cloud:
         self.interrupts: set[str] = set()  # a call after which the user presses Ctrl-C, once
         self.warehouse: Warehouse | None = None  # a real one instead of moto's canned answers
         self.certificates: dict[str, str] = {}
+        self.tables: list[dict[str, str]] = []  # what DMS says of its tables
 
     def client(self, service: str) -> Any:
         """Give a client."""
@@ -285,6 +293,12 @@ class _Recording:
 
     def _dms_delete_certificate(self, CertificateArn: str) -> None:  # noqa: N803
         self.cloud.certificates = {name: arn for name, arn in self.cloud.certificates.items() if arn != CertificateArn}
+
+    def _dms_describe_table_statistics(self, ReplicationTaskArn: str, Marker: str = "0") -> dict[str, Any]:  # noqa: N803
+        """Give one table a page."""
+        here = int(Marker)
+        more = {"Marker": str(here + 1)} if here + 1 < len(self.cloud.tables) else {}
+        return {"TableStatistics": self.cloud.tables[here : here + 1], **more}
 
     def _dms_modify_endpoint(self, EndpointArn: str, KinesisSettings: dict[str, Any]) -> None:  # noqa: N803
         (endpoint,) = [each for each in _backend("dms").endpoints.values() if each.endpoint_arn == EndpointArn]
