@@ -1,8 +1,10 @@
 """The deployed DMS task stops before it drops anything."""
 
 import json
+import re
 from typing import Any
 
+from freshet.cli.context import ROOT
 from sandbox.dms import settings
 from tests.cloudformation.templates import resources
 
@@ -46,3 +48,10 @@ def test_the_sandbox_honors_the_deployed_policies() -> None:
     bare = settings.parse({"TableMappings": {"rules": []}})
     assert {name: default for name, (default, _) in settings.POLICIES.items()} == bare.policies
     assert not bare.lists_suspended
+
+
+def test_the_example_has_no_time_that_dms_may_cut() -> None:
+    """DMS's guide promises milliseconds of DATETIME(1) to (5) and says nothing of (6): three digits are right either way."""
+    schema = (ROOT / "sql/source/sport_events.sql").read_text()
+    digits = [int(found or 0) for found in re.findall(r"\b(?:datetime|timestamp)(?:\((\d)\))?\s", schema)]
+    assert [0, 3, 3] == digits
