@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from freshet.cli.context import Place
 from freshet.deploy.start import where_to_look
 from tests.cloudformation.templates import resources, template
 from tests.deploy.cloud import Cloud
@@ -60,8 +61,9 @@ def test_runs_end_before_glue_would_end_them() -> None:
     assert (job["WorkerType"], job["NumberOfWorkers"]) == (told["--worker_type"], told["--workers"])
 
 
-def test_status_names_the_tables_that_dms_gave_up(person: Person) -> None:
+def test_status_names_the_tables_that_dms_gave_up(person: Person, place: Place) -> None:
     """`Table error`, on whatever page of the answer."""
+    person.cloud.warehouse = place.warehouse
     person.deploys("--yes")
     person.cloud.tables = [
         {"SchemaName": "shop", "TableName": name, "TableState": state}
