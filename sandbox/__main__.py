@@ -103,6 +103,14 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print(f"MySQL      {mysql['host']}:{mysql['port']}, user {mysql['user']}, database {mysql['database']}")
         print(f"AWS        {aws['endpoint_url']} ({aws['region']}), stream {answer['stream']}")
         print(f"Redshift   {redshift['endpoint_url']}, workgroup {redshift['workgroup']}", flush=True)
+        if dms := answer.get("dms"):
+            suspended = [".".join(table) for table in dms["suspended"] or ()]
+            left_out = f", left out {dms['skipped']}" if dms["skipped"] else ""
+            no_more = f", no longer replicates {', '.join(suspended)}" if suspended else ""
+            print(
+                f"DMS        {dms['problem'] or 'runs'}: delivered {dms['delivered'] or 0}{left_out}{no_more}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

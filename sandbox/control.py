@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pymysql.err import OperationalError  # type: ignore[import-untyped]  # has no types
+
 from sandbox import mysql, processes
 from sandbox.errors import MissingPart, SandboxError
 from sandbox.names import ACCESS_KEY, MYSQL_DATABASE, REGION
-from sandbox.state import State, read_json
+from sandbox.state import DOWN, State, read_json
 
 START_S = 120.0
 STOP_S = 40.0
@@ -220,16 +222,20 @@ def reset(state: Path) -> None:
 
 
 def status(state: Path) -> dict[str, Any]:
-    """Say whether a sandbox runs, where everything is, and how far DMS has come."""
+    """Say whether a sandbox runs, where everything is, how far DMS has come, and what it left out.
+
+    `dms` has `problem`: why DMS stands still until somebody starts it again; None while it works.
+    """
     place = State(state)
     report = read_json(place.status) or {}
     if not running(state) or report.get("state") != "running":
         return {"running": False}
     dms = read_json(place.dms) or {}
+    told = {name: dms.get(name) for name in ("file", "position", "delivered", "skipped", "suspended")}
     return {
         "running": True,
         **(read_json(place.endpoints) or {}),
-        "dms": {name: dms.get(name) for name in ("file", "position", "delivered")},
+        "dms": {**told, "problem": dms_problem(state)},
         "services": report["services"],
     }
 
@@ -253,12 +259,25 @@ def dms_position(state: Path) -> tuple[str, int]:
     return dms.get("file", ""), dms.get("position", 0)
 
 
+def dms_problem(state: Path) -> str | None:
+    """Say why DMS stands still until somebody starts it again; None while it works, or is about to."""
+    service = _service(State(state), "dms")
+    return str(service["message"]) if service.get("state") in DOWN else None
+
+
 def binlog_position(state: Path) -> tuple[str, int]:
-    """Ask MySQL where its binlog ends: file and position, comparable with `dms_position`."""
+    """Ask MySQL where its binlog ends: file and position, comparable with `dms_position`.
+
+    Raises:
+        SandboxError: There is no sandbox, or its MySQL does not answer.
+    """
     connection = read_json(State(state).mysql_connection)
     if connection is None:
         raise SandboxError(f"no sandbox in {state}")
-    return mysql.binlog_position(connection)
+    try:
+        return mysql.binlog_position(connection)
+    except OperationalError as error:
+        raise SandboxError(f"the sandbox's MySQL does not answer (error {error.args[0]})") from None
 
 
 def stop_service(state: Path, name: str, *, kill: bool = False) -> None:
@@ -271,20 +290,32 @@ def stop_service(state: Path, name: str, *, kill: bool = False) -> None:
 
 
 def start_service(state: Path, name: str) -> None:
-    """Start one part again, at its old port, and wait until it is ready."""
+    """Start one part again, at its old port, and wait until it is ready.
+
+    Raises:
+        SandboxError: It does not get ready; the message says why.
+    """
     place = State(state)
+    if _service(place, name).get("state") in DOWN:
+        stop_service(state, name)
     (place.stopped / name).unlink(missing_ok=True)
     _wait_for_service(place, name, "ready")
+
+
+def _service(place: State, name: str) -> dict[str, Any]:
+    known: dict[str, Any] = (read_json(place.status) or {}).get("services", {}).get(name, {})
+    return known
 
 
 def _wait_for_service(place: State, name: str, wanted: str) -> None:
     until = time.monotonic() + SERVICE_S
     while True:
-        service = (read_json(place.status) or {}).get("services", {}).get(name, {})
+        service = _service(place, name)
         if service.get("state") == wanted:
             return
         if not running(place.root):
             raise SandboxError(f"no sandbox runs in {place.root}")
-        if service.get("state") == "failed" or time.monotonic() > until:
-            raise SandboxError(f"{name} is {service.get('state')}, not {wanted}; see {place.logs / name}.log")
+        if (wanted == "ready" and service.get("state") in DOWN) or time.monotonic() > until:
+            said = f" ({service['message']})" if service.get("message") else ""
+            raise SandboxError(f"{name} is {service.get('state')}, not {wanted}{said}; see {place.logs / name}.log")
         time.sleep(PAUSE_S)

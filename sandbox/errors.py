@@ -14,3 +14,9 @@ class MissingPart(SandboxError):
     """Something that this machine must bring (a program, a right, a port) is missing."""
 
     exit_code = 3
+
+
+class Halted(SandboxError):
+    """A part stands still on purpose: started again, it would do the same until somebody removes the cause."""
+
+    exit_code = 4

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 LISTENING_PORTS = range(20_000, 32_000)
+DOWN = frozenset({"failed", "halted"})  # states of a part that stays down until somebody starts it again
 
 
 class State:

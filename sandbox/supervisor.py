@@ -23,9 +23,9 @@ from types import FrameType
 from typing import Any
 
 from sandbox import mysql, processes
-from sandbox.errors import MissingPart, SandboxError
+from sandbox.errors import Halted, MissingPart, SandboxError
 from sandbox.services import Service, endpoints, services
-from sandbox.state import State, write_json
+from sandbox.state import DOWN, State, write_json
 
 READY_S = 60.0
 STARTING_PAUSE_S, RUNNING_PAUSE_S = 0.03, 0.1
@@ -40,7 +40,7 @@ class Part:
     def __init__(self, service: Service, log: Path) -> None:
         self.service, self.log = service, log
         self.process: subprocess.Popen[bytes] | None = None
-        self.state = "waiting"
+        self.state, self.message = "waiting", ""
         self.restarts = self.deaths = 0
         self.since_s = time.monotonic()
         self._known: dict[str, Any] | None = None
@@ -49,6 +49,7 @@ class Part:
         """Start the process."""
         self.process = processes.spawn(self.service.arguments, self.log)
         self._known = processes.identity(self.process.pid)
+        self.message = ""
         self.enter("starting")
 
     def enter(self, state: str) -> None:
@@ -67,7 +68,7 @@ class Part:
     def report(self) -> dict[str, Any]:
         """Say how it is."""
         running = self._known if self.process and self._known else {"pid": None, "created": None}
-        return {"state": self.state, "restarts": self.restarts, **running}
+        return {"state": self.state, "message": self.message, "restarts": self.restarts, **running}
 
 
 class Supervisor:
@@ -102,13 +103,13 @@ class Supervisor:
                 self.progress.append(f"{part.service.title} is ready after {time.monotonic() - self._begun_s:.1f} s")
             elif part.state == "starting" and self.phase == "starting" and time.monotonic() - part.since_s > READY_S:
                 raise SandboxError(f"{part.service.title} was not ready after {READY_S:.0f} s; see {part.log}")
-        if self.phase == "starting" and all(part.state == "ready" for part in self.parts):
+        if self.phase == "starting" and all(part.state in {"ready", "halted"} for part in self.parts):
             write_json(self.state.endpoints, endpoints(self.state))
             self.phase = "running"
         self.report()
 
     def _start(self, part: Part, ready: set[str]) -> None:
-        if part.state == "failed" or not ready.issuperset(part.service.needs):
+        if part.state in DOWN or not ready.issuperset(part.service.needs):
             return
         if part.state == "dead" and time.monotonic() - part.since_s < RESTART_AFTER_S:
             return
@@ -117,13 +118,20 @@ class Supervisor:
     def _died(self, part: Part) -> None:
         process = part.process
         code = process.returncode if process else 0
-        reason = f"{part.service.title} ended with {code}: {processes.last_line(part.log)} (see {part.log})"
+        said = processes.last_line(part.log)
+        reason = f"{part.service.title} ended with {code}: {said} (see {part.log})"
         part.process = None
+        if code == Halted.exit_code:
+            part.message = said
+            part.enter("halted")
+            self.progress.append(said)
+            return
         if self.phase == "starting":
             raise MissingPart(reason) if code == MissingPart.exit_code else SandboxError(reason)
         print(reason, file=sys.stderr)
         part.restarts += 1
         part.deaths += 1
+        part.message = reason
         part.enter("failed" if part.deaths >= DEATHS_MAX else "dead")
 
     def report(self) -> None:

@@ -13,7 +13,7 @@ from freshet.logs import write_json_lines
 from streaming_job.arguments import Arguments, parse
 from streaming_job.connect import connect_job
 from streaming_job.lock_file import held
-from streaming_job.session import open_session, warm_up
+from streaming_job.session import cores_of, open_session, warm_up
 from streaming_job.stopping import Stopping
 
 log = logging.getLogger("streaming_job")
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: Arguments) -> None:
     """Open Spark, connect, work, and close."""
     stopping = Stopping()
-    spark = open_session(arguments.spark_master, arguments.work_folder)
+    cores = cores_of(arguments.worker_type, arguments.workers)
+    spark = open_session(arguments.spark_master, arguments.work_folder, cores)
     try:
         stopping.on_signals(spark.sparkContext.cancelAllJobs)
         warm_up(spark)

@@ -8,6 +8,7 @@ Source: AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs" (reser
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,6 +49,10 @@ class Arguments(BaseModel):
     )
     lock_file: Path | None = Field(default=None, description="refuse to start while another process holds this file")
     work_folder: Path | None = Field(default=None, description="folder for Spark's temporary files")
+    worker_type: Literal["G.025X", "G.1X", "G.2X", "G.4X", "G.8X", "R.1X", "R.2X"] | None = Field(
+        default=None, description="type of Glue's workers, whose cores decide into how many parts a batch is cut"
+    )
+    workers: int | None = Field(default=None, ge=2, description="how many of them; one is the driver")
     spark_master: str | None = Field(
         default=None, description="Spark master when not started by spark-submit, such as local[2]"
     )

@@ -4,9 +4,9 @@ JSON numbers are kept as the text that they were, so no digit is lost; every use
 MySQL type. A record that does not fit is set aside with a reason; nothing is guessed, rounded or dropped in silence.
 
 Reads:  the bytes of one record as DMS writes it (`json` or `json-unformatted`).
-Gives:  `Change`, `Ignored`, `SetAside` or `NoTransaction`.
+Gives:  `Change`, `Ignored`, `LeftOut`, `SetAside` or `NoTransaction`.
 
-Source: AWS DMS User Guide, "Using Amazon Kinesis Data Streams as a target".
+Source: AWS DMS User Guide, "Using Amazon Kinesis Data Streams as a target", "Control table task settings".
 """
 
 import json
@@ -21,6 +21,7 @@ from freshet.pipeline.values import DATETIME, Convert, Unfit, Value, converter
 EPOCH: Final = "01"
 FULL_LOAD: Final = "00"
 WRITES: Final = frozenset({"load", "insert", "update"})
+ERRORS_OF_DMS: Final = ("awsdms_apply_exceptions", "awsdms_suspended_tables")
 
 
 class Change(NamedTuple):
@@ -50,11 +51,17 @@ class Ignored(NamedTuple):
     kind: Literal["control", "table", "delete"]
 
 
+class LeftOut(NamedTuple):
+    """DMS says that it left out a change of a table, or the whole table: the row of one of its own tables."""
+
+    table: str
+
+
 class NoTransaction(NamedTuple):
     """A change without the ids that order changes: the DMS task lacks IncludeTransactionDetails."""
 
 
-Outcome = Change | SetAside | Ignored | NoTransaction
+Outcome = Change | SetAside | Ignored | LeftOut | NoTransaction
 
 CONTROL: Final = Ignored("control")
 OTHER_TABLE: Final = Ignored("table")
@@ -89,9 +96,11 @@ def reader(facts: Facts) -> Callable[[bytes], Outcome]:
         kind = metadata.get("record-type")
         if kind != "data":
             return CONTROL if kind == "control" else SetAside("unknown_record_type")
-        if metadata.get("table-name") != table or metadata.get("schema-name") != database:
-            return OTHER_TABLE
         operation = metadata.get("operation")
+        if metadata.get("table-name") != table or metadata.get("schema-name") != database:
+            # A row that DMS takes away again says that a table is no longer suspended.
+            is_error = metadata.get("table-name") in ERRORS_OF_DMS and operation != "delete"
+            return _left_out(document.get("data")) if is_error else OTHER_TABLE
         if operation == "delete":
             return DELETE
         if operation not in WRITES:
@@ -116,6 +125,12 @@ def reader(facts: Facts) -> Callable[[bytes], Outcome]:
         return Change(tuple(values), version, transaction_id, committed_at, moved)
 
     return read
+
+
+def _left_out(row: object) -> LeftOut:
+    """Take only the table's name: statement and error may quote values."""
+    named = {name.upper(): value for name, value in row.items()} if isinstance(row, dict) else {}
+    return LeftOut(f"{named.get('TABLE_OWNER', '?')}.{named.get('TABLE_NAME', '?')}"[:NAME_MAX])
 
 
 def _transaction(metadata: dict[str, Any]) -> tuple[str, int, str] | SetAside | NoTransaction:
@@ -150,5 +165,6 @@ def _no_constants(_: str) -> None:
     raise ValueError("NaN and Infinity are not JSON")
 
 
+NAME_MAX: Final = 130  # MySQL's names have 64 characters at most
 MICROSECOND: Final = datetime.resolution
 DECODER: Final = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constants)

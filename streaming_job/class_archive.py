@@ -19,7 +19,7 @@ def write(path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     options = (*session.SILENT, f"-XX:ArchiveClassesAtExit={part}")
     with tempfile.TemporaryDirectory() as folder:
-        spark = session.open_session("local[2]", Path(folder), options)
+        spark = session.open_session("local[2]", Path(folder), java_options=options)
         pinned = session.rehearse(spark).localCheckpoint(eager=True)
         numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
         joined = numbered.join(pinned.hint("broadcast"), "id", "left").join(pinned.hint("merge"), "id", "left")

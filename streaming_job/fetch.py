@@ -29,7 +29,7 @@ def local_folder(place: str, s3: Any, scratch: Path) -> Path:
     if not place.startswith(S3):
         return Path(place)
     folder = scratch / place.rstrip("/").rpartition("/")[2]
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name in (SELECT_FILE, YAML_FILE):
         (folder / name).write_bytes(_object(f"{place.rstrip('/')}/{name}", s3))
     return folder

@@ -29,7 +29,8 @@ from streaming_job.lookup import look_up
 from streaming_job.merge import batch_step, check_markers, commit, data_as_of
 from streaming_job.metrics import Metrics
 from streaming_job.newest import newest_per_key
-from streaming_job.report import Clock, report
+from streaming_job.patience import awaited
+from streaming_job.report import Clock, report, tell_what_dms_left_out
 from streaming_job.stage import Place, Staged, drop, stage
 from streaming_job.start import Stream, check_retention, start
 from streaming_job.stopping import Stopping
@@ -74,9 +75,7 @@ class Job:
         Raises:
             TerminalError: Going on would lose or spoil data, or batches kept failing.
         """
-        remembered = start(
-            self.ledger, self.kinesis, self.stream, self.run, self.arguments.from_start, self.stopping.expired
-        )
+        remembered = awaited("Redshift or the stream", self._start, self.stopping)
         self._say("started", shards=len(self.stream.shards), run=self.run)
         self.stopping.when_idle |= self.arguments.until_idle
         idle_rounds = failures = 0
@@ -110,6 +109,10 @@ class Job:
             if not is_behind(markers):
                 self._rest(began + self.every_s)
 
+    def _start(self) -> Remembered:
+        from_start, expired = self.arguments.from_start, self.stopping.expired
+        return start(self.ledger, self.kinesis, self.stream, self.run, from_start, expired)
+
     @property
     def every_s(self) -> float:
         """Seconds from one batch's begin to the next one's, while the job keeps up."""
@@ -136,15 +139,17 @@ class Job:
         if any(marker.changes or marker.set_aside for marker in markers):
             staged = self._rows(pinned, markers, step_id, clock)
         step = batch_step(self.run, remembered, markers, staged, started_at, self.stream.retention, step_id)
+        counts = None
         if step is not None:
             with clock.step("merge"):
-                commit(self.ledger, step, self.stopping.expired)
+                counts = commit(self.ledger, step, self.stopping.expired)
             remembered = remembered.after(step)
             if staged:
                 self._drop(staged)
             report(self.pipeline.name, step, markers, clock)
+            tell_what_dms_left_out(self.pipeline.name, markers)
         if self.metrics:
-            self.metrics.round(markers, data_as_of(markers), step, clock)
+            self.metrics.round(markers, data_as_of(markers), counts, clock)
         for marker in markers:
             if marker.iterator:
                 self._iterators[marker.shard] = (marker.iterator, marker.iterator_at)

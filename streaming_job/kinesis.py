@@ -16,7 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from freshet.pipeline.evaluate import spark_schema
 from freshet.pipeline.rows import arrow_schema
 from freshet.pipeline.tasks import Batches, aws_client, guarded
 from freshet.redshift.positions import Position
-from streaming_job.changes import Change, Facts, Ignored, NoTransaction, Outcome, SetAside, reader
+from streaming_job.changes import Change, Facts, Ignored, LeftOut, NoTransaction, Outcome, SetAside, reader
 
 CALLS_APART_S: Final = 0.21  # a shard takes 5 GetRecords calls a second, from all its readers together
 ITERATOR_LIFE_S: Final = 240  # of 300
@@ -36,6 +36,7 @@ THROTTLED: Final = frozenset(
     {"ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException"}
 )
 ROW, QUARANTINE, MARKER = 0, 1, 2
+TABLES_TOLD_MAX: Final = 10
 OURS: Final = (
     ("_freshet_kind", pa.int8()),
     ("_freshet_version", pa.string()),
@@ -87,6 +88,8 @@ class Marker:
     deletes: int = 0
     keys_moved: int = 0
     set_aside: int = 0
+    left_out: int = 0
+    left_out_of: list[str] = field(default_factory=list)
     closed: bool = False
     tip_at: float | None = None
     behind_ms: int = 0
@@ -226,6 +229,10 @@ def _rows(page: Page, marker: Marker, read: Callable[[bytes], Outcome], columns:
             rows.append((*(None,) * columns, QUARANTINE, None, *place, outcome.reason, outcome.column, None))
         elif isinstance(outcome, NoTransaction):
             marker.without_transaction += 1
+        elif isinstance(outcome, LeftOut):
+            marker.left_out += 1
+            if outcome.table not in marker.left_out_of and len(marker.left_out_of) < TABLES_TOLD_MAX:
+                marker.left_out_of.append(outcome.table)
         else:
             _count(marker, outcome)
     return rows

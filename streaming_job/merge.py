@@ -73,7 +73,7 @@ def batch_step(
         started_at=started_at,
         positions=tuple(positions),
         received=sum(marker.records for marker in markers),
-        ignored=deletes + sum(marker.control + marker.other_tables for marker in markers),
+        ignored=deletes + sum(marker.control + marker.other_tables + marker.left_out for marker in markers),
         deletes_ignored=deletes,
         keys_moved=sum(marker.keys_moved for marker in markers),
         staged=staged.rows if staged else 0,
@@ -85,9 +85,9 @@ def batch_step(
     )
 
 
-def commit(ledger: Ledger, step: Step, stopping: Callable[[], bool]) -> None:
-    """Commit the step, however often the answer is lost; see `Ledger.commit`."""
-    ledger.commit(step, stopping)
+def commit(ledger: Ledger, step: Step, stopping: Callable[[], bool]) -> dict[str, int]:
+    """Commit the step, however often the answer is lost, and give its counts; see `Ledger.commit`."""
+    return ledger.commit(step, stopping)
 
 
 def _moved(position: Position, marker: Marker, retention: timedelta) -> Position | None:

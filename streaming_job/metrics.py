@@ -3,7 +3,7 @@
 Within a minute values are kept as their smallest, largest, sum and count. Sending happens beside the job: a CloudWatch
 that does not answer is said once in the log, and neither stops nor delays anything.
 
-Reads:  what each round of the loop did, and the ledger, in which Redshift counted what it merged.
+Reads:  what each round of the loop did, and what its commit counted; never the warehouse, which would wake for it.
 Gives:  metrics of one namespace; their dimension is the pipeline, of BatchSeconds also the step.
 
 Source: CloudWatch API Reference, "PutMetricData" (1,000 metrics a call, 1 MB).
@@ -12,16 +12,14 @@ Source: CloudWatch API Reference, "PutMetricData" (1,000 metrics a call, 1 MB).
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from freshet.errors import FreshetError
 from freshet.redshift.ledger import Ledger
-from freshet.redshift.merge_sql import Step
 from streaming_job.kinesis import Marker
 from streaming_job.report import Clock
 
@@ -38,6 +36,7 @@ METRICS: Final = {
     "RowsSuperseded": "Count",
     "RecordsIgnored": "Count",
     "RecordsQuarantined": "Count",
+    "CaptureErrors": "Count",
     "BatchSeconds": "Seconds",
     "DataApiSeconds": "Seconds",
     "JobAlive": "Count",
@@ -72,7 +71,6 @@ class Minute:
     """What was seen since metrics were sent last."""
 
     values: dict[tuple[str, Dimensions], Values] = field(default_factory=dict)
-    steps: list[str] = field(default_factory=list)
 
     def add(self, name: str, value: float, *dimensions: tuple[str, str]) -> None:
         """Take one value in."""
@@ -93,13 +91,15 @@ class Metrics:
         self._sending: threading.Thread | None = None
         self._complained = False
 
-    def round(self, markers: Sequence[Marker], as_of: datetime | None, step: Step | None, clock: Clock) -> None:
+    def round(
+        self, markers: Sequence[Marker], as_of: datetime | None, counts: Mapping[str, int] | None, clock: Clock
+    ) -> None:
         """Take in what one round of the loop did.
 
         Args:
             markers: How far each shard was read.
             as_of: Every change that was in the stream by then is in the table; None when this round cannot tell.
-            step: What was committed; None when there was nothing to commit.
+            counts: What became of the records that were committed; None when there was nothing to commit.
             clock: Seconds of each step.
         """
         lag_s = max((marker.behind_ms for marker in markers), default=0) / 1000
@@ -107,8 +107,10 @@ class Metrics:
         headroom = 100 * max(0.0, self._retention_s - lag_s) / self._retention_s
         self._minute.add("RetentionHeadroomPercent", headroom, self._pipeline)
         self._as_of = as_of.timestamp() if as_of else self._as_of
-        if step:
-            self._minute.steps.append(step.id)
+        if counts is not None:
+            for metric, column in COUNTED.items():
+                self._minute.add(metric, counts[column], self._pipeline)
+            self._minute.add("CaptureErrors", sum(marker.left_out for marker in markers), self._pipeline)
             for name, seconds in clock.seconds.items():
                 self._minute.add("BatchSeconds", seconds, self._pipeline, ("Step", name))
         self.tick()
@@ -139,21 +141,13 @@ class Metrics:
 
     def _send(self, minute: Minute) -> None:
         try:
-            for name, count in self._counted(minute.steps).items():
-                minute.add(name, count, self._pipeline)
             self._cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data(minute, datetime.now(UTC)))
-        except (ClientError, BotoCoreError, FreshetError) as error:
+        except (ClientError, BotoCoreError) as error:
             if not self._complained:
                 log.warning("metrics could not be sent (%s); the job goes on without", type(error).__name__)
             self._complained = True
         else:
             self._complained = False
-
-    def _counted(self, steps: Sequence[str]) -> dict[str, int]:
-        if not steps:
-            return {}
-        totals = self._ledger.totals(steps)
-        return {metric: totals[column] for metric, column in COUNTED.items()}
 
 
 def data(minute: Minute, at: datetime) -> list[dict[str, Any]]:

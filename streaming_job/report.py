@@ -28,6 +28,19 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def tell_what_dms_left_out(pipeline: str, markers: Sequence[Marker]) -> None:
+    """Write an error when DMS says that it left changes out: the table is no longer what the source says."""
+    records = sum(marker.left_out for marker in markers)
+    if not records:
+        return
+    tables = sorted({table for marker in markers for table in marker.left_out_of})
+    log.error(
+        "pipeline %s: DMS left out changes, or whole tables: %s. The job goes on without them. The task's log says why; set its "
+        "error policies to STOP_TASK again, and load the tables anew",
+        pipeline, ", ".join(tables), extra={"fields": {"pipeline": pipeline, "error": "LeftOut", "records": records}},
+    )  # fmt: skip
+
+
 def report(pipeline: str, step: Step, markers: Sequence[Marker], clock: Clock) -> None:
     """Write the line of a committed batch."""
     log.info(

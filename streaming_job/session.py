@@ -1,7 +1,8 @@
 """Spark for micro-batches: quiet, encrypted on disk, one meaning of every function, and no second attempt of a task's twin.
 
 On Glue, executors are other machines, with their own Python and Java: which ones is Glue's choice, and only what is true
-of every machine is set. The worker daemon is found there because Glue installs `--additional-python-modules` everywhere.
+of every machine is set. The worker daemon is found there because Glue installs `--additional-python-modules` everywhere. They
+register after the session is open, so how many cores there will be is told, not looked at.
 Spark quotes values in its logs: they are off, and so is the UI. Its event log is off unless the environment asks for it.
 """
 
@@ -38,12 +39,24 @@ CLASS_ARCHIVE = Path(sys.prefix, "spark.jsa")  # from `streaming_job.class_archi
 NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j", "pyspark")
 
 
-def open_session(master: str | None, work_folder: Path | None, java_options: Sequence[str] = ()) -> SparkSession:
+# vCPUs of a worker. Source: Glue developer guide, "Worker types".
+CORES = {"G.025X": 2, "G.1X": 4, "G.2X": 8, "G.4X": 16, "G.8X": 32, "R.1X": 4, "R.2X": 8}
+
+
+def cores_of(worker_type: str | None, workers: int | None) -> int | None:
+    """Say how many cores a Glue job's executors have: one of its workers is the driver; None when it runs elsewhere."""
+    return CORES[worker_type] * (workers - 1) if worker_type and workers else None
+
+
+def open_session(
+    master: str | None, work_folder: Path | None, cores: int | None = None, java_options: Sequence[str] = ()
+) -> SparkSession:
     """Open the session.
 
     Args:
         master: Such as local[2]; None when Glue or spark-submit has chosen.
         work_folder: Where Spark keeps its temporary files; None for its default.
+        cores: How many cores there will be, which is the number of parts of a batch; None for those that Spark sees now.
         java_options: Options for a Java on this machine; by default those that use the class archive.
     """
     builder = SparkSession.builder
@@ -64,6 +77,8 @@ def open_session(master: str | None, work_folder: Path | None, java_options: Seq
         builder = builder.config("spark.local.dir", str(work_folder)).config(
             "spark.sql.warehouse.dir", str(work_folder)
         )
+    if cores:
+        builder = builder.config("spark.default.parallelism", str(cores))
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     session.conf.set("spark.sql.shuffle.partitions", str(session.sparkContext.defaultParallelism))  # one wave

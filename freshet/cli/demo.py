@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from freshet.cli.capture import refuse_stopped
 from freshet.cli.context import JSON_OPTION, ROOT, Place, demo_folder, last_line, out, seconds, start_sandbox
 from freshet.cli.demo_probe import Probe
 from freshet.cli.demo_screen import Screen
@@ -141,6 +142,7 @@ class Story:
         while self.probe.first_row_at is None:
             if time.monotonic() > deadline or (self.job and self.job.process.poll() is not None):
                 raise TerminalError(f"no row arrived: {'; '.join(self.errors) or 'the job ended without a word'}")
+            refuse_stopped(self.place)
             time.sleep(0.05)
         self.screen.say(f"the first ticket sold in MySQL is in {TARGET}")
         return round(self.screen.seconds, 1)
@@ -329,6 +331,7 @@ class Story:
         from sandbox import control  # noqa: PLC0415
 
         assert self.place  # noqa: S101
+        refuse_stopped(self.place)
         dms = control.status(self.state).get("dms") or {}
         figures = {"in the stream": f"{dms.get('delivered', 0):,}"}
         with contextlib.suppress(FreshetError):

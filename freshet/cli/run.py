@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
+from freshet.cli.capture import refuse_stopped, told_when_it_stops, wait_for_dms
 from freshet.cli.context import JSON_OPTION, Place, announce, err, last_line, out, running_place, seconds
 from freshet.cli.job_process import JobProcess, jobs_folder, passing_signals, start_process
 from freshet.errors import InputError
@@ -20,7 +21,7 @@ def run(
     pipelines: list[str] = typer.Argument(
         metavar="PIPELINE...", help="Names under sql/pipelines/, or paths of folders."
     ),
-    until_idle: bool = typer.Option(False, "--until-idle", help="End when the stream has nothing more."),
+    until_idle: bool = typer.Option(False, "--until-idle", help="End when all that is committed now has arrived."),
     every: str = typer.Option(None, "--every", help="Time between batches, such as 2s; default in the sandbox: 1s."),
     from_start: bool = typer.Option(False, "--from-start", help="Read the stream again from its oldest record."),
     take_over: bool = typer.Option(False, "--take-over", help="Start although another job lives; that one ends."),
@@ -36,6 +37,8 @@ def run(
         raise InputError(f"--every {every} is too often: {EVERY_MIN_S:g}s at least, for Kinesis allows no more reads")
     place = running_place()
     announce(place, json_output)
+    if until_idle:
+        wait_for_dms(place)
     flags = [
         flag
         for flag, given in (("--until_idle", until_idle), ("--from_start", from_start), ("--take_over", take_over))
@@ -45,7 +48,10 @@ def run(
         start_job(place, folder, [*flags, "--every_s", str(every_s)], tell_error if json_output else tell)
         for folder in folders
     ]
-    codes = wait(jobs)
+    with told_when_it_stops(place):
+        codes = wait(jobs)
+    if not any(codes):
+        refuse_stopped(place)
     if json_output:
         last_line(
             {

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from freshet.cli.context import JSON_OPTION, last_line, out, sandbox_folder, start_sandbox
 
@@ -39,7 +40,7 @@ def down(json_output: bool = JSON_OPTION) -> None:
 
 @sandbox.command()
 def status(json_output: bool = JSON_OPTION) -> None:
-    """Show every endpoint.
+    """Show every endpoint, and what DMS delivered and left out.
 
     Example: freshet sandbox status --json
     """
@@ -78,5 +79,20 @@ def show(endpoints: dict[str, Any], json_output: bool) -> None:
     )
     table.add_row("stream", endpoints["stream"])
     table.add_row("staging bucket", endpoints["staging_bucket"])
+    if dms := endpoints.get("dms"):
+        table.add_row("DMS", describe_dms(dms))
     out.print(table)
     out.print("[dim]passwords: freshet sandbox status --json[/dim]")
+
+
+def describe_dms(dms: dict[str, Any]) -> Text:
+    """Say in a line what DMS has done, and in red what it has not."""
+    told = Text(f"delivered {dms['delivered'] or 0:,} records")
+    if dms["skipped"]:
+        told.append(f", left out {dms['skipped']:,}", "bold red")
+    if dms["suspended"]:
+        names = ", ".join(f"{schema}.{table}" for schema, table in dms["suspended"])
+        told.append(f", no longer replicates {names}", "bold red")
+    if dms["problem"]:
+        told.append(f"\n{dms['problem']}", "bold red")
+    return told

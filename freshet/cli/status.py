@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from freshet.cli.capture import problem_of
 from freshet.cli.context import (
     AWS_OPTION,
     JSON_OPTION,
@@ -55,13 +56,15 @@ def status(
 
 
 def read(place: Place | AwsPlace, pipeline: str | None) -> dict[str, Any]:
-    """Read all that there is to show: the ledgers, and on AWS the parts of the stack.
+    """Read all that there is to show: the ledgers, and on AWS the parts of the stack; on the sandbox whether DMS works.
 
     Raises:
         InputError: There is no ledger of that pipeline.
     """
     if isinstance(place, Place):
-        return _ledgers(place, pipeline)
+        problem = problem_of(place)
+        capture = {"status": "stopped" if problem else "running", "reason": problem}
+        return {"capture": capture, **_ledgers(place, pipeline)}
     try:
         found: Any = _ledgers(place, pipeline)
     except InputError:
@@ -80,6 +83,8 @@ def draw(found: dict[str, Any]) -> RenderableType:
     """Draw what `read` found."""
     ledgers = found["pipelines"]
     drawn: list[RenderableType] = [render_parts(found)] if "stack" in found else []
+    if "stack" not in found and found["capture"]["reason"]:
+        drawn.append(Text(found["capture"]["reason"], "bold red"))
     drawn.append(Text(ledgers["problem"], "yellow") if "problem" in ledgers else render(ledgers))
     return Group(*drawn, *([render_runs(found["runs"])] if found["runs"] else []))
 
@@ -178,7 +183,9 @@ def _color(state: str) -> str:
 
 def _capture(part: dict[str, Any]) -> tuple[str, str]:
     told = [f"first load {part['full_load_percent']} %"] if part["full_load_percent"] is not None else []
-    if part["tables_errored"]:
+    if part["tables_in_error"]:
+        told.append(f"no longer replicates {', '.join(part['tables_in_error'])}")
+    elif part["tables_errored"]:
         told.append(f"{part['tables_errored']} tables with errors")
     for name, label in (("latency_source_s", "reads"), ("latency_target_s", "writes")):
         if part[name] is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freshet.deploy import alarms
+from freshet.deploy import alarms, schedule
 from freshet.deploy import dms as capture
 from freshet.deploy import glue as jobs
 from freshet.deploy.account import Account
@@ -97,15 +97,15 @@ class Starter:
         todo = jobs.what_to_do_with(jobs.read_runs(self.glue, name))
         if todo == "leave":
             self.say("job: runs on this code already")
+        restart = self.outputs["RestartScheduleName"]
         if todo == "restart":
             self.say("job: the run on older code is being stopped")
+            schedule.disable(self.account.client("scheduler"), restart)
             jobs.stop_runs(self.glue, name, self.sleep)
         if todo != "leave":
             run = jobs.start_run(self.glue, name, self.sleep)
             self.say(f"job: started (run {run})")
-        restart = self.outputs.get("RestartTriggerName")
-        if restart:
-            jobs.start_trigger(self.glue, restart)
+        schedule.enable(self.account.client("scheduler"), restart)
         return todo != "leave"
 
     def wait_for_work(self, read: Callable[[], Work], before: Work, *, started: bool) -> bool:
@@ -162,9 +162,11 @@ class Starter:
 
     def stop_everything(self) -> None:
         """Stop in the order of the stream: what writes first, the job, the capture."""
-        for output in ("TriggerName", "RestartTriggerName"):
-            if self.outputs.get(output) and jobs.stop_trigger(self.glue, self.outputs[output]):
-                self.say(f"trigger {self.outputs[output]}: stopped")
+        restart, trigger = self.outputs.get("RestartScheduleName"), self.outputs.get("TriggerName")
+        if restart and schedule.disable(self.account.client("scheduler"), restart):
+            self.say(f"schedule {restart}: disabled")
+        if trigger and jobs.stop_trigger(self.glue, trigger):
+            self.say(f"trigger {trigger}: stopped")
         machine = self.outputs.get("WorkflowStateMachineArn")
         if machine and stop_executions(self.account.client("stepfunctions"), machine):
             self.say("workflows: stopped")
@@ -193,7 +195,7 @@ def where_to_look(account: Account, outputs: Mapping[str, str]) -> dict[str, str
         account.partition, "console.aws.amazon.com"
     )
     base = f"https://{region}.{home}"
-    log = outputs["ErrorLogName"].replace("$", "$2524").replace("/", "$252F")
+    log = outputs["OutputLogName"].replace("$", "$2524").replace("/", "$252F")
     task = outputs["ReplicationTaskArn"].rpartition(":")[2]
     return {
         "dashboard": f"{base}/cloudwatch/home?region={region}#dashboards/dashboard/{outputs['DashboardName']}",

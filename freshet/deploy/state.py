@@ -16,6 +16,7 @@ from freshet.deploy.glue import read_runs
 Part = dict[str, Any]
 WINDOW = timedelta(minutes=10)
 QUIET = " (tells nobody until `freshet deploy` has started DMS and the job)"
+IN_ERROR = "Table error"
 
 
 def read_state(account: Account, outputs: Mapping[str, str]) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def _capture(account: Account, arn: str) -> Part:
         "status": task["Status"],
         "full_load_percent": statistics.get("FullLoadProgressPercent"),
         "tables_errored": statistics.get("TablesErrored", 0),
+        "tables_in_error": _tables_in_error(dms, arn),
         "reason": task.get("LastFailureMessage") or task.get("StopReason"),
     }
     instances = dms.describe_replication_instances(
@@ -66,6 +68,18 @@ def _capture(account: Account, arn: str) -> Part:
     asked = {name: ("AWS/DMS", metric, dimensions) for name, metric in
              (("latency_source_s", "CDCLatencySource"), ("latency_target_s", "CDCLatencyTarget"))}  # fmt: skip
     return part | _latest(account.client("cloudwatch"), asked)
+
+
+def _tables_in_error(dms: Any, arn: str) -> list[str]:
+    """Name the tables that DMS no longer replicates. Source: DMS API reference, "TableStatistics" (TableState)."""
+    found: list[Part] = []
+    marker: dict[str, str] = {}
+    while True:
+        page = dms.describe_table_statistics(ReplicationTaskArn=arn, **marker)
+        found += [t for t in page.get("TableStatistics", ()) if t.get("TableState") == IN_ERROR]
+        if not page.get("Marker"):
+            return [f"{table['SchemaName']}.{table['TableName']}" for table in found]
+        marker = {"Marker": page["Marker"]}
 
 
 def _stream(account: Account, name: str) -> Part:

@@ -17,8 +17,17 @@ from freshet.pipeline.ddl import check_target, column_type_of, quoted
 from freshet.pipeline.model import Pipeline
 from freshet.redshift.catalogue import missing_schemas, tables_of
 from freshet.redshift.control_tables import SCHEMA, ControlTables, freshness_view, literal
-from freshet.redshift.data_api import STATEMENTS_MAX, Cancelled, Row, StatementFailed, UnknownOutcome, Warehouse, pause
-from freshet.redshift.merge_sql import Step, transaction
+from freshet.redshift.data_api import (
+    STATEMENTS_MAX,
+    Cancelled,
+    Part,
+    Row,
+    StatementFailed,
+    UnknownOutcome,
+    Warehouse,
+    pause,
+)
+from freshet.redshift.merge_sql import Step, counts, transaction
 from freshet.redshift.positions import Position, utc
 
 log = logging.getLogger(__name__)
@@ -209,12 +218,16 @@ class Ledger:
             "written. Another job of this pipeline is ahead of this one: stop one of them."
         )
 
-    def commit(self, step: Step, stopping: Callable[[], bool] = lambda: False) -> None:
+    def commit(self, step: Step, stopping: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Commit a step, however often the answer is lost.
 
         Args:
             step: What to commit.
             stopping: Asked while waiting; once it answers True the running statement is cancelled.
+
+        Returns:
+            What became of its records: received, merged, superseded, ignored, quarantined. The ledger is asked only when the
+            answer was lost.
 
         Raises:
             StaleBatch: Another step came first; nothing was written.
@@ -223,16 +236,22 @@ class Ledger:
         """
         statements = transaction(self.pipeline, self.tables, step, self.copy_role)
         refusals: list[str] = []
+        rows: dict[int, int | None] = {}
+
+        def told(part: Part) -> None:
+            rows[part.number] = part.rows
+
         for attempt in range(ATTEMPTS_MAX):
+            rows.clear()
             try:
-                self.warehouse.run(statements, token=f"{step.id}-{attempt}", stopping=stopping)
-                return
+                self.warehouse.run(statements, token=f"{step.id}-{attempt}", stopping=stopping, told=told)
+                return counts(self.pipeline, self.tables, step, statements, rows) or self._counted(step)
             except StatementFailed as failed:
                 refused = failed
             except UnknownOutcome:
                 refused = None
             if self.committed(step):
-                return
+                return self._counted(step)
             if refused is not None and not refused.conflict:
                 refusals.append(refused.reason)
                 if len(refusals) >= SAME_FAILURES_MAX:
@@ -248,14 +267,12 @@ class Ledger:
             "nothing was written"
         )
 
-    def totals(self, steps: Sequence[str]) -> dict[str, int]:
-        """Add up what became of the records of some steps: received, merged, superseded, ignored, quarantined."""
+    def _counted(self, step: Step) -> dict[str, int]:
         names = ("received", "merged", "superseded", "ignored", "quarantined")
-        rows = self.warehouse.query(
-            f"select {', '.join(f'sum({name}) as {name}' for name in names)} from {self.tables.steps} "
-            f"where step in ({', '.join(map(literal, steps))})"
+        (row,) = self.warehouse.query(
+            f"select {', '.join(names)} from {self.tables.steps} where step = {literal(step.id)}"
         )
-        return {name: int(rows[0][name] or 0) for name in names}
+        return {name: int(row[name]) for name in names}
 
     def last_steps(self, count: int) -> list[Row]:
         """Read the newest steps, newest first."""

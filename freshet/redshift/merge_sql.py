@@ -9,7 +9,7 @@ No MERGE: Redshift's inserts each duplicate of a new key, and cannot delete on a
 Source: Redshift Developer Guide, "LOCK", "Serializable isolation", "COPY from columnar data formats".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -71,6 +71,39 @@ def transaction(pipeline: Pipeline, tables: ControlTables, step: Step, copy_role
     return statements + _positions(tables, step)
 
 
+def counts(
+    pipeline: Pipeline, tables: ControlTables, step: Step, statements: Sequence[str], rows: Mapping[int, int | None]
+) -> dict[str, int] | None:
+    """Say what became of a step's records, by the rows that its own statements changed: no other statement is needed.
+
+    Args:
+        pipeline: The pipeline whose target it is.
+        tables: Its control tables.
+        step: What was committed.
+        statements: From `transaction`.
+        rows: Rows that each changed, by its number from 1; None where Redshift does not tell.
+
+    Returns:
+        received, ignored, merged, superseded, quarantined, as the ledger has them; None when Redshift does not tell.
+
+    Source: Redshift Data API reference, "SubStatementData" (ResultRows).
+    """
+    found = {"merged": 0, "quarantined": 0}
+    if step.manifest is not None:
+        for name, table in (("merged", _target(pipeline)), ("quarantined", tables.quarantine)):
+            (number,) = (n for n, text in enumerate(statements, 1) if text.startswith(f"insert into {table} "))
+            changed = rows.get(number)
+            if changed is None:
+                return None
+            found[name] = changed
+    superseded = step.received - step.ignored - sum(found.values())
+    return {"received": step.received, "ignored": step.ignored, "superseded": superseded, **found}
+
+
+def _target(pipeline: Pipeline) -> str:
+    return f"{quoted(pipeline.target_schema)}.{quoted(pipeline.target_table)}"
+
+
 def _ledger_row(tables: ControlTables, step: Step) -> str:
     counts = f"{step.received}, {step.ignored}, {step.deletes_ignored}, {step.keys_moved}, 0, 0, 0, 0, 0, {step.bytes}"
     return (
@@ -98,7 +131,7 @@ def _state_row(tables: ControlTables, step: Step) -> str:
 
 def _rows(pipeline: Pipeline, tables: ControlTables, step: Step, copy_role: str) -> list[str]:
     target_table = quoted(pipeline.target_table)
-    target = f"{quoted(pipeline.target_schema)}.{target_table}"
+    target = _target(pipeline)
     names = ", ".join(quoted(output.name) for output in pipeline.outputs)
     columns = [(quoted(output.name), output.redshift) for output in pipeline.outputs] + list(STAGE_COLUMNS)
     key_list = ", ".join(quoted(key) for key in pipeline.keys)

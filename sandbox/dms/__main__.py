@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         Task(settings.load(options.task), source(state), delivery, state.dms, stopping).run(options.full_load)
     except TaskError as error:
         print(f"the DMS task stopped: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     finally:
         delivery.close()
     return 0

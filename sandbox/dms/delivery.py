@@ -10,12 +10,12 @@ Source: Kinesis API reference, PutRecords (500 records, 10 MiB, entries that fai
 import binascii
 import http.client
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sandbox.dms.errors import Undeliverable
 from sandbox.dms.records import Record
 from sandbox.state import read_json
 
@@ -40,7 +40,7 @@ class Delivery:
         self._link: http.client.HTTPConnection | None = None
         self._pending: list[tuple[bytes, str]] = []
         self._pending_bytes = 0
-        self.delivered = self.skipped = 0
+        self.delivered = 0
 
     @property
     def full(self) -> bool:
@@ -52,17 +52,19 @@ class Delivery:
         """Whether nothing waits."""
         return not self._pending
 
-    def add(self, records: list[Record]) -> None:
-        """Take records to be put at the next flush; one that no stream takes is left out and counted."""
-        for text, key in records:
-            data = text.encode()
-            size = len(data) + len(key.encode())
-            if size > RECORD_BYTES_MAX:
-                self.skipped += 1
-                print(f"left out a record of {size} bytes: a stream takes at most {RECORD_BYTES_MAX}", file=sys.stderr)
-                continue
-            self._pending.append((data, key))
-            self._pending_bytes += size
+    def add(self, record: Record) -> None:
+        """Take a record to be put at the next flush.
+
+        Raises:
+            Undeliverable: No stream takes one so large.
+        """
+        text, key = record
+        data = text.encode()
+        size = len(data) + len(key.encode())
+        if size > RECORD_BYTES_MAX:
+            raise Undeliverable(f"its record has {size} bytes, and a stream takes at most {RECORD_BYTES_MAX}")
+        self._pending.append((data, key))
+        self._pending_bytes += size
 
     def flush(self) -> bool:
         """Put all that waits; False when the task shall end before it is done."""

@@ -8,13 +8,16 @@ Source: DMS user guide, "Using Kinesis as a target"; the shapes are in the READM
 import datetime as dt
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from sandbox.dms.errors import RecordError
 from sandbox.dms.settings import Settings
 from sandbox.dms.tables import Row, Table
+from sandbox.dms.values import Unreadable
 
 Record = tuple[str, str]
 KEY_CHARACTERS_MAX = 256
+APPLY_EXCEPTIONS, SUSPENDED_TABLES = "awsdms_apply_exceptions", "awsdms_suspended_tables"
 
 
 def now() -> str:
@@ -34,9 +37,9 @@ class Writer:
         self.settings, self.task_id = settings, task_id
         self._previous: tuple[int, int] | None = None
         if settings.pretty:
-            self._encode = json.JSONEncoder(ensure_ascii=False, indent="\t").encode
+            self._encode = json.JSONEncoder(ensure_ascii=False, indent="\t", default=_refuse).encode
         else:
-            self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+            self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_refuse).encode
 
     def load(self, table: Table, row: Row) -> Record:
         """Write a row that the full load read."""
@@ -45,8 +48,8 @@ class Writer:
 
     def changes(
         self, table: Table, operation: str, images: Sequence[Row], place: dict[str, Any], first: int
-    ) -> list[Record]:
-        """Write the changes of one row event.
+    ) -> list[Record | RecordError]:
+        """Write the changes of one row event; what cannot be written stands there as the error that says why.
 
         Args:
             table: Whose rows these are.
@@ -58,7 +61,7 @@ class Writer:
         settings, transaction = self.settings, place["transaction-id"]
         update = operation == "update"
         befores, afters = (images[::2], images[1::2]) if update else (images, images)
-        written = []
+        written: list[Record | RecordError] = []
         built = now()
         for number, (before, after) in enumerate(zip(befores, afters, strict=True), first):
             metadata, key = self._metadata(table, operation, after, built)
@@ -74,7 +77,10 @@ class Writer:
             if update and settings.before_image:
                 record[settings.before_image] = self._before(table, before, after)
             record["metadata"] = metadata
-            written.append((self._text(record), key))
+            try:
+                written.append((self._text(record), key))
+            except RecordError as error:
+                written.append(error)
         return written
 
     def create_table(self, schema: str, table: str) -> Record:
@@ -90,6 +96,28 @@ class Writer:
         }
         body: dict[str, Any] = {"control": {}} if self.settings.control_details else {}
         return self._text(body | {"metadata": metadata}), self.task_id
+
+    def apply_exception(self, schema: str, table: str, statement: str, error: str) -> Record:
+        """Write the row that DMS adds to its table of changes that its target refused."""
+        row = {"TABLE_OWNER": schema, "TABLE_NAME": table, "ERROR_TIME": now(), "STATEMENT": statement, "ERROR": error}
+        return self._control_row(APPLY_EXCEPTIONS, {"TASK_NAME": self.task_id, **row})
+
+    def suspended_table(self, schema: str, table: str, reason: str) -> Record:
+        """Write the row that DMS adds to its list of tables that it no longer replicates."""
+        row = {"TABLE_OWNER": schema, "TABLE_NAME": table, "SUSPEND_REASON": reason, "SUSPEND_TIMESTAMP": now()}
+        return self._control_row(SUSPENDED_TABLES, {"SERVER_NAME": "sandbox", "TASK_NAME": self.task_id, **row})
+
+    def _control_row(self, table: str, row: dict[str, str]) -> Record:
+        metadata = {
+            "timestamp": now(),
+            "record-type": "data",
+            "operation": "insert",
+            "partition-key-type": "task-id",
+            "partition-key-value": self.task_id,
+            "schema-name": self.settings.control_schema,
+            "table-name": table,
+        }
+        return self._text({"data": row, "metadata": metadata}), self.task_id
 
     def _text(self, record: dict[str, Any]) -> str:
         return self._encode(record)
@@ -123,3 +151,8 @@ class Writer:
             metadata["partition-key-value"] = key
         metadata["schema-name"], metadata["table-name"] = table.schema, table.name
         return metadata, key[:KEY_CHARACTERS_MAX]
+
+
+def _refuse(value: object) -> NoReturn:
+    """Say why a value cannot be written."""
+    raise RecordError(value.reason if isinstance(value, Unreadable) else f"a value is a {type(value).__name__}")

@@ -5,13 +5,13 @@ By default the stand-in obeys the very task of cloudformation/capture.yaml, so t
 Reads:  {"MigrationType", "KinesisSettings", "TaskSettings", "TableMappings"}, with DMS's keys and defaults.
 Gives:  the settings that this stand-in honors; what it does not know it ignores, as sandbox/README.md lists.
 
-Source: DMS user guide, "Using Kinesis as a target", "Before image task settings", "Selection rules", "Object mapping",
-"Transformation rules and actions".
+Source: DMS user guide, "Using Kinesis as a target", "Before image task settings", "Error handling task settings", "Control
+table task settings", "Selection rules", "Object mapping", "Transformation rules and actions".
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,16 @@ EVERYTHING = {"${SourceDatabase}": "%", "${SourceTables}": "%"}
 SYSTEM_SCHEMAS = {"mysql", "information_schema", "performance_schema", "sys"}
 KEY_TYPES = {"primary-key", "schema-table"}
 INTEGER_TYPES = {"int8", "uint8"}
+STOP_TASK, SUSPEND_TABLE, LOG_ERROR, IGNORE_RECORD = "STOP_TASK", "SUSPEND_TABLE", "LOG_ERROR", "IGNORE_RECORD"
+OF_A_RECORD = frozenset({STOP_TASK, SUSPEND_TABLE, LOG_ERROR, IGNORE_RECORD})
+# The error policies that are honored here: DMS's default, and what each may say.
+POLICIES = {
+    "DataErrorPolicy": (LOG_ERROR, OF_A_RECORD),
+    "ApplyErrorInsertPolicy": (LOG_ERROR, OF_A_RECORD),
+    "ApplyErrorUpdatePolicy": (LOG_ERROR, OF_A_RECORD),
+    "ApplyErrorDeletePolicy": (IGNORE_RECORD, OF_A_RECORD),
+    "TableErrorPolicy": (SUSPEND_TABLE, frozenset({STOP_TASK, SUSPEND_TABLE})),
+}
 Rule = tuple[str, Callable[[str, str], bool]]
 TextRule = tuple[str, Callable[[str, str], bool], re.Pattern[str]]
 
@@ -47,6 +57,9 @@ class Settings:
     large_integers: bool
     before_image: str | None
     before_image_filter: str
+    policies: Mapping[str, str]
+    control_schema: str
+    lists_suspended: bool
     selection: tuple[Rule, ...]
     keys: tuple[Rule, ...]
     texts: tuple[TextRule, ...]
@@ -126,7 +139,9 @@ _Loader.add_multi_constructor("!", _without_tag)
 def parse(task: dict[str, Any]) -> Settings:
     """Read a task's settings from DMS's JSON."""
     kinesis: dict[str, Any] = task.get("KinesisSettings", {})
-    before = task.get("TaskSettings", {}).get("BeforeImageSettings") or {}
+    settings: dict[str, Any] = task.get("TaskSettings", {})
+    before = settings.get("BeforeImageSettings") or {}
+    control = settings.get("ControlTablesSettings") or {}
     rules = task["TableMappings"]["rules"]
     message_format = kinesis.get("MessageFormat", "json").lower().replace("_", "-")
     if message_format not in {"json", "json-unformatted"}:
@@ -148,10 +163,22 @@ def parse(task: dict[str, Any]) -> Settings:
         large_integers=kinesis.get("UseLargeIntegerValue", False),
         before_image=before["FieldName"] if before.get("EnableBeforeImage") else None,
         before_image_filter=before.get("ColumnFilter", "pk-only"),
+        policies=_policies(settings.get("ErrorBehavior") or {}),
+        control_schema=control.get("ControlSchema") or "",
+        lists_suspended=control.get("SuspendedTablesTableEnabled", False),
         selection=tuple((rule["rule-action"], _matcher(rule)) for rule in selection),
         keys=tuple(zip(key_types, map(_matcher, keys), strict=True)),
         texts=tuple(map(_text_rule, (rule for rule in rules if rule["rule-type"] == "transformation"))),
     )
+
+
+def _policies(behavior: dict[str, Any]) -> dict[str, str]:
+    """Read what shall be done about each error; what is left out is DMS's default."""
+    chosen = {name: behavior.get(name) or default for name, (default, _) in POLICIES.items()}
+    for name, (_, allowed) in POLICIES.items():
+        if chosen[name] not in allowed:
+            raise TaskError(f"{name} {chosen[name]} is not known here: {', '.join(sorted(allowed))}")
+    return chosen
 
 
 def _text_rule(rule: dict[str, Any]) -> TextRule:

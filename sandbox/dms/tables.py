@@ -12,7 +12,7 @@ from pymysqlreplication.constants import FIELD_TYPE
 from pymysqlreplication.packet import BinLogPacketWrapper
 from pymysqlreplication.row_event import TableMapEvent
 
-from sandbox.dms.errors import TaskError
+from sandbox.dms.errors import TableError, TaskError
 from sandbox.dms.settings import Settings
 from sandbox.dms.values import Reader, Value, big_integer_text, reader
 
@@ -73,8 +73,12 @@ def read_table(event: bytes, dbms: str, settings: Settings, hidden: set[str]) ->
 
     Raises:
         TaskError: The server runs without binlog_row_metadata=FULL.
+        TableError: A column has a type that is not known here.
     """
-    mapped = _parse(event, dbms)
+    try:
+        mapped = _parse(event, dbms)
+    except Exception as error:  # noqa: BLE001 - mysql-replication says so in many ways
+        raise TableError(f"the binlog's description of it is not understood ({type(error).__name__})") from None
     if not mapped.columns or mapped.columns[0].name is None:
         raise TaskError("the binlog has no column names: start the server with binlog_row_metadata=FULL")
     names = [column.name for column in mapped.columns]

@@ -3,12 +3,15 @@
 Reads:  the binlog from the saved position, always the start of a transaction.
 Gives:  records in the stream; DIR/dms.json {"file", "position", "delivered", ...}, the position up to which
         everything is delivered. A task that is killed sends some records again, with the same transaction ids.
+        What cannot be written or delivered stops the task, or is left out and told: as its error policies say.
+
+Source: DMS user guide, "Error handling task settings", "Control table task settings".
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,18 @@ import pymysql  # type: ignore[import-untyped]  # has no types
 from sandbox.dms import full_load
 from sandbox.dms.binlog import Binlog, Disconnected, Event
 from sandbox.dms.delivery import Delivery
-from sandbox.dms.errors import TaskError
-from sandbox.dms.records import Writer, second
-from sandbox.dms.settings import Settings
+from sandbox.dms.errors import RecordError, TableError, TaskError, Undeliverable
+from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer, second
+from sandbox.dms.settings import LOG_ERROR, STOP_TASK, SUSPEND_TABLE, Settings
 from sandbox.dms.tables import Row, Table, read_table, table_name
 from sandbox.state import read_json, write_json
 
 QUERY, ROTATE, XID, TABLE_MAP, HEARTBEAT, XA_PREPARE = 2, 4, 16, 19, 27, 38
 MYSQL_GTID, MYSQL_ANONYMOUS_GTID, MARIADB_GTID = 33, 34, 162
+# A change that the target refuses is an error of applying it. A row of the full load is none that these policies name.
+APPLY_POLICIES = {
+    "insert": "ApplyErrorInsertPolicy", "update": "ApplyErrorUpdatePolicy", "delete": "ApplyErrorDeletePolicy",
+}  # fmt: skip
 OPERATIONS = {23: "insert", 24: "update", 25: "delete", 30: "insert", 31: "update", 32: "delete"}
 WITH_EXTRA_DATA = 30
 COMPRESSED = {39, 40, 165, 166, 167, 168, 169, 170, 171}
@@ -60,8 +67,10 @@ class Task:
         self.file: str = kept.get("file", "")
         self.position: int = kept.get("position", 0)
         self.announced: set[tuple[str, str]] = {(schema, table) for schema, table in kept.get("tables", [])}
-        delivery.delivered, delivery.skipped = kept.get("delivered", 0), kept.get("skipped", 0)
-        self._saved: tuple[str, int, int] | None = None
+        self.suspended: set[tuple[str, str]] = {(schema, table) for schema, table in kept.get("suspended", [])}
+        self.left_out: int = kept.get("skipped", 0)
+        delivery.delivered = kept.get("delivered", 0)
+        self._saved: tuple[object, ...] | None = None
         self._saved_s = 0.0
         self._place: dict[str, Any] = {}
         self._record = 0
@@ -74,8 +83,16 @@ class Task:
         """Run until told to stop.
 
         Raises:
-            TaskError: It cannot go on.
+            TaskError: It cannot go on. What came before the cause is delivered.
         """
+        try:
+            self._run(with_full_load)
+        except TaskError:
+            if self.delivery.flush() and self.file:
+                self._save()
+            raise
+
+    def _run(self, with_full_load: bool) -> None:
         if with_full_load or not self.file:
             while not self.stopping() and not self._start(with_full_load or self.settings.full_load):
                 self._pause()
@@ -117,7 +134,10 @@ class Task:
                 cursor.execute("show master status")
                 file, position, *_ = cursor.fetchone()
                 cursor.execute("start transaction with consistent snapshot")
-            self.delivery.add([self.writer.create_table("", "awsdms_apply_exceptions")])
+            self.suspended.clear()
+            self.delivery.add(self.writer.create_table(self.settings.control_schema, APPLY_EXCEPTIONS))
+            if self.settings.lists_suspended:
+                self.delivery.add(self.writer.create_table(self.settings.control_schema, SUSPENDED_TABLES))
             for schema, table in full_load.tables(link, self.settings):
                 self._announce(schema, table)
                 if with_full_load and not self._load(link, schema, table):
@@ -134,7 +154,9 @@ class Task:
 
     def _load(self, link: Any, schema: str, table: str) -> bool:
         for record in full_load.rows(link, schema, table, self.writer):
-            self.delivery.add([record])
+            self._deliver(schema, table, "load", [record])
+            if (schema, table) in self.suspended:
+                return True
             if self.delivery.full and (self.stopping() or not self.delivery.flush()):
                 return False
         return True
@@ -142,7 +164,46 @@ class Task:
     def _announce(self, schema: str, table: str) -> None:
         if (schema, table) not in self.announced:
             self.announced.add((schema, table))
-            self.delivery.add([self.writer.create_table(schema, table)])
+            self.delivery.add(self.writer.create_table(schema, table))
+
+    # What cannot be delivered
+
+    def _deliver(self, schema: str, table: str, operation: str, records: Sequence[Record | RecordError]) -> None:
+        """Hand records on; of one that cannot be, do what the task's policy says.
+
+        Raises:
+            TaskError: The policy is to stop.
+        """
+        for record in records:
+            try:
+                if isinstance(record, RecordError):
+                    raise record
+                self.delivery.add(record)
+            except RecordError as error:
+                self._refused(schema, table, operation, error)
+                if (schema, table) in self.suspended:
+                    return
+
+    def _refused(self, schema: str, table: str, operation: str, error: RecordError) -> None:
+        applied = isinstance(error, Undeliverable) and operation in APPLY_POLICIES
+        policy = APPLY_POLICIES[operation] if applied else "DataErrorPolicy"
+        action = self.settings.policies[policy]
+        at = f" of the transaction at {self._place['stream-position']}" if self._place else ""
+        told = f"{schema}.{table}: the {operation}{at} cannot be sent: {error} ({policy} {action})"
+        if action == STOP_TASK:
+            raise TaskError(told)
+        self.left_out += 1
+        print(f"left out: {told}", file=sys.stderr)
+        if action == SUSPEND_TABLE:
+            self._suspend(schema, table, str(error))
+        elif action == LOG_ERROR and applied:
+            self.delivery.add(self.writer.apply_exception(schema, table, operation.upper(), str(error)))
+
+    def _suspend(self, schema: str, table: str, reason: str) -> None:
+        self.suspended.add((schema, table))
+        print(f"suspended: {schema}.{table} is no longer replicated: {reason}", file=sys.stderr)
+        if self.settings.lists_suspended:
+            self.delivery.add(self.writer.suspended_table(schema, table, reason))
 
     # Changes
 
@@ -166,7 +227,7 @@ class Task:
         return True
 
     def _save(self) -> None:
-        state = (self.file, self.position, self.delivery.delivered)
+        state = (self.file, self.position, self.delivery.delivered, self.left_out, len(self.suspended))
         if state != self._saved:
             write_json(
                 self.position_file,
@@ -174,7 +235,8 @@ class Task:
                     "file": self.file,
                     "position": self.position,
                     "delivered": self.delivery.delivered,
-                    "skipped": self.delivery.skipped,
+                    "skipped": self.left_out,
+                    "suspended": sorted(self.suspended),
                     "tables": sorted(self.announced),
                     "pid": os.getpid(),
                 },
@@ -245,12 +307,18 @@ class Task:
         finally:
             link.close()
         self._announce(schema, name)
-        return read_table(content, self._dbms, self.settings, hidden)
+        try:
+            return read_table(content, self._dbms, self.settings, hidden)
+        except TableError as error:
+            if self.settings.policies["TableErrorPolicy"] == STOP_TASK:
+                raise TaskError(f"{schema}.{name} cannot be read: {error} (TableErrorPolicy STOP_TASK)") from None
+            self._suspend(schema, name, str(error))
+            return None
 
     def _rows(self, event: Event) -> None:
         content, operation = event.content, OPERATIONS[event.kind]
         table = self._tables[int.from_bytes(content[19:25], "little")]
-        if table is None:
+        if table is None or (table.schema, table.name) in self.suspended:
             return
         at = 27
         if event.kind >= WITH_EXTRA_DATA:
@@ -264,7 +332,7 @@ class Task:
         images: list[Row] = list(table.images(content, at))
         records = self.writer.changes(table, operation, images, self._place, self._record)
         self._record += len(records)
-        self.delivery.add(records)
+        self._deliver(table.schema, table.name, operation, records)
 
 
 def _length(content: bytes, at: int) -> tuple[int, int]:

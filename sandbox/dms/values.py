@@ -13,14 +13,23 @@ import codecs
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pymysqlreplication.constants import FIELD_TYPE
 
-from sandbox.dms.errors import TaskError
+from sandbox.dms.errors import TableError
 from sandbox.dms.settings import Settings
 
-Value = int | float | str | None
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands where a value cannot be converted; the reason names its column."""
+
+    reason: str
+
+
+Value = int | float | str | Unreadable | None
 Reader = Callable[[bytes, int], tuple[Value, int]]
 Make = Callable[[Any, Settings], Reader]
 CODECS = {"ucs2": "utf-16-be", "utf16": "utf-16-be", "utf32": "utf-32-be", "latin2": "iso8859-2", "latin5": "iso8859-9"}
@@ -58,12 +67,12 @@ def reader(column: Any, settings: Settings) -> Reader:
         settings: How the task writes values.
 
     Raises:
-        TaskError: The column has a type that the binlog of MySQL 8 or MariaDB does not use.
+        TableError: The column has a type that is not known here.
     """
     try:
         make = READERS[column.type]
     except KeyError:
-        raise TaskError(f"column {column.name} has the binlog type {column.type}, which DMS cannot read here") from None
+        raise TableError(f"column {column.name} has the binlog type {column.type}, which cannot be read") from None
     return make(column, settings)
 
 
@@ -90,15 +99,15 @@ def _mediumints(column: Any, _settings: Settings) -> Reader:
 
 def _chars(column: Any, settings: Settings) -> Reader:
     padded = column.max_length if column.type == FIELD_TYPE.STRING else 0
-    return _strings(2 if column.max_length > 255 else 1, padded, column.character_set_name, settings)
+    return _strings(column.name, 2 if column.max_length > 255 else 1, padded, column.character_set_name, settings)
 
 
 def _blobs(column: Any, settings: Settings) -> Reader:
     charset = {FIELD_TYPE.GEOMETRY: "binary", FIELD_TYPE.JSON: "utf8"}.get(column.type, column.character_set_name)
-    return _strings(column.length_size, 0, charset, settings)
+    return _strings(column.name, column.length_size, 0, charset, settings)
 
 
-def _strings(length_size: int, padded: int, charset: str, settings: Settings) -> Reader:
+def _strings(name: str, length_size: int, padded: int, charset: str, settings: Settings) -> Reader:
     def raw(buffer: bytes, at: int) -> tuple[bytes, int]:
         start = at + length_size
         end = start + int.from_bytes(buffer[at:start], "little")
@@ -116,7 +125,10 @@ def _strings(length_size: int, padded: int, charset: str, settings: Settings) ->
 
     def read_text(buffer: bytes, at: int) -> tuple[Value, int]:
         content, end = raw(buffer, at)
-        text: str = decode(content, "replace")[0]
+        try:
+            text: str = decode(content)[0]
+        except UnicodeDecodeError:
+            return Unreadable(f"column {name} holds a text that is not {charset}"), end
         return (cut(text) if "\0" in text else text), end
 
     return read_text

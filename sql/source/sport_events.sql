@@ -29,8 +29,8 @@ create table if not exists customer (
 create table if not exists ticket_activity (
     ticket_id    bigint unsigned not null,
     purchased_by int unsigned    not null,
-    created_at   datetime(6)     not null,
-    updated_at   datetime(6)     not null,
+    created_at   datetime(3)     not null,
+    updated_at   datetime(3)     not null,
     primary key (ticket_id),
     key activity_customer (purchased_by),
     constraint activity_of_ticket foreign key (ticket_id) references ticket (ticket_id),

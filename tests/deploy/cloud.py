@@ -58,6 +58,7 @@ class Cloud:
         self.engines = {"3.5.4": "prod", "3.6.1": "prod", "3.6.2": "prod", "3.6.10": "beta", "3.7.0": "prod"}
         self.databases = {"8.0.43", "8.4.6"}  # versions of MySQL
         self.without: dict[str, set[str]] = {}  # zones that lack a service: "dms", "rds"
+        self.tables: list[dict[str, str]] = []  # what DMS says of its tables
 
     def client(self, service: str) -> Any:
         """Give a client."""
@@ -204,6 +205,12 @@ class _Recording:
 
     def _dms_delete_certificate(self, CertificateArn: str) -> None:  # noqa: N803
         self.cloud.certificates = {name: arn for name, arn in self.cloud.certificates.items() if arn != CertificateArn}
+
+    def _dms_describe_table_statistics(self, ReplicationTaskArn: str, Marker: str = "0") -> dict[str, Any]:  # noqa: N803
+        """Give one table a page."""
+        here = int(Marker)
+        more = {"Marker": str(here + 1)} if here + 1 < len(self.cloud.tables) else {}
+        return {"TableStatistics": self.cloud.tables[here : here + 1], **more}
 
     def _dms_modify_endpoint(self, EndpointArn: str, KinesisSettings: dict[str, Any]) -> None:  # noqa: N803
         (endpoint,) = [each for each in backend_of("dms").endpoints.values() if each.endpoint_arn == EndpointArn]

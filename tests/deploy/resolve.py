@@ -299,6 +299,7 @@ _NAMES = {
     "AWS::RedshiftServerless::Workgroup": "WorkgroupName",
     "AWS::Glue::Job": "Name",
     "AWS::Glue::Trigger": "Name",
+    "AWS::Scheduler::Schedule": "Name",
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
     "AWS::Logs::LogGroup": "LogGroupName",

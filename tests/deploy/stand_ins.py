@@ -119,6 +119,11 @@ def _change_job(properties: Mapping[str, Any], name: str) -> None:
     job.last_modified_on = cloudformation.utcnow()
 
 
+def _schedule(properties: Mapping[str, Any], name: str) -> str:
+    client("scheduler").create_schedule(**properties)
+    return str(properties["Name"])
+
+
 def _trigger(properties: Mapping[str, Any], name: str) -> str:
     return str(client("glue").create_trigger(**properties)["Name"])
 
@@ -168,7 +173,8 @@ def _parameter_group(properties: Mapping[str, Any], name: str) -> str:
 
 
 MAKERS = {
-    "AWS::Glue::Job": _job, "AWS::Glue::Trigger": _trigger, "AWS::DMS::Endpoint": _endpoint,
+    "AWS::Glue::Job": _job, "AWS::Glue::Trigger": _trigger,
+    "AWS::Scheduler::Schedule": _schedule, "AWS::DMS::Endpoint": _endpoint,
     "AWS::DMS::ReplicationInstance": _instance, "AWS::DMS::ReplicationTask": _task, "AWS::CloudWatch::Alarm": _alarm,
     "AWS::SecretsManager::Secret": _secret, "AWS::RDS::DBParameterGroup": _parameter_group,
 }  # fmt: skip
@@ -178,6 +184,7 @@ CHANGERS = {
 DELETERS = {
     "AWS::Glue::Job": lambda name: client("glue").delete_job(JobName=name),
     "AWS::Glue::Trigger": lambda name: client("glue").delete_trigger(Name=name),
+    "AWS::Scheduler::Schedule": lambda name: client("scheduler").delete_schedule(Name=name),
     "AWS::DMS::ReplicationTask": lambda arn: client("dms").delete_replication_task(ReplicationTaskArn=arn),
     "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").delete_alarms(AlarmNames=[name]),
 }

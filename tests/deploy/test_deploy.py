@@ -56,7 +56,7 @@ def test_what_moto_does_not_know() -> None:
         "AWS::DMS::ReplicationSubnetGroup", "AWS::DMS::ReplicationTask", "AWS::EC2::SecurityGroupEgress",
         "AWS::Glue::Connection", "AWS::Glue::Job", "AWS::Glue::Trigger",
         "AWS::RedshiftServerless::Namespace", "AWS::RedshiftServerless::Workgroup", "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SecretsManager::Secret",
+        "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::Scheduler::Schedule", "AWS::SecretsManager::Secret",
         "AWS::SecretsManager::SecretTargetAttachment",
     ] == UNKNOWN  # fmt: skip
     assert {"AWS::RDS::DBParameterGroup"} == set(UNUSABLE)

@@ -14,7 +14,7 @@ from freshet.cli import app
 from freshet.cli.context import ROOT
 
 PAGE = (ROOT / "docs" / "first-day-on-aws.md").read_text(encoding="utf-8")
-EXPERIMENTS = 20
+EXPERIMENTS = 21
 GLOBAL = {"--query", "--output", "--region", "--profile"}
 SESSION = botocore.session.get_session()
 COMMAND: Any = typer.main.get_command(app)

@@ -227,8 +227,8 @@ def is_listed(action: str, among: frozenset[str] | tuple[str, ...]) -> bool:
 def operations() -> dict[str, list[str]]:
     """Give the IAM actions of the operations that boto3 methods of the services stand for."""
     session = botocore.session.get_session()
-    services = ("cloudformation", "cloudwatch", "dms", "ec2", "glue", "iam", "kinesis", "rds", "redshift-data", "s3", "sts",
-                "stepfunctions")  # fmt: skip
+    services = ("cloudformation", "cloudwatch", "dms", "ec2", "glue", "iam", "kinesis", "rds", "redshift-data", "s3",
+                "scheduler", "sts", "stepfunctions")  # fmt: skip
     found: dict[str, list[str]] = {}
     for service in services:
         for name in session.get_service_model(service).operation_names:

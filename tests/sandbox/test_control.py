@@ -153,7 +153,7 @@ def test_the_command_line(state: Path) -> None:
     endpoints = run("up")
     status = run("status")
     assert endpoints.items() <= status.items()
-    assert {"file", "position", "delivered"} == status["dms"].keys()
+    assert {"file", "position", "delivered", "skipped", "suspended", "problem"} == status["dms"].keys()
     assert set(control.environment(endpoints)) >= {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_REGION"}
     control.stop_service(state, "dms")
     assert run("status")["services"]["dms"]["state"] == "stopped"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freshet.pipeline.model import Column, Table
 from freshet.pipeline.types import ColumnType
-from streaming_job.changes import Change, Facts, Ignored, NoTransaction, SetAside, reader
+from streaming_job.changes import Change, Facts, Ignored, LeftOut, NoTransaction, SetAside, reader
 
 NUMBER = ColumnType("bigint", "integer", "bigint", "bigint", -(2**63), 2**63 - 1, None, None)
 PRICE = ColumnType("decimal(10,2)", "decimal", "decimal(10,2)", "decimal(10,2)", None, None, 10, 2)
@@ -18,6 +18,7 @@ TEXT = ColumnType("varchar(20)", "text", "string", "varchar(80)", None, None, No
 ORDERS = Table(
     "o", "orders", (Column("id", NUMBER, False), Column("price", PRICE, True), Column("note", TEXT, True)), ("id",)
 )
+OF_DMS = {"TASK_NAME": "T", "TABLE_OWNER": "shop", "Table_Name": "orders", "ERROR": "value 'kim@example.org'"}
 READ = reader(Facts("shop", ORDERS))
 
 
@@ -62,7 +63,13 @@ def test_versions_sort_as_the_binlog_does() -> None:
     ("expected", "body"),
     [
         (Ignored("control"), record(record_type="control", operation="create-table")),
-        (Ignored("table"), record(table_name="awsdms_apply_exceptions")),
+        (LeftOut("shop.orders"), record(OF_DMS, table_name="awsdms_apply_exceptions", schema_name="")),
+        (LeftOut("shop.orders"), record(OF_DMS, table_name="awsdms_suspended_tables", operation="insert")),
+        (LeftOut("?.?"), record([], table_name="awsdms_suspended_tables", operation="load")),
+        (Ignored("table"), record(OF_DMS, table_name="awsdms_suspended_tables", operation="delete")),
+        (Ignored("table"), record(table_name="awsdms_status")),
+        (Ignored("control"), record(record_type="control", table_name="awsdms_apply_exceptions")),
+        (Ignored("table"), record(table_name=["awsdms_apply_exceptions"])),
         (Ignored("table"), record(schema_name="shop_test")),
         (Ignored("delete"), record(operation="delete")),
         (NoTransaction(), record(transaction_record_id=None)),

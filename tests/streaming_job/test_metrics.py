@@ -18,14 +18,14 @@ from streaming_job.metrics import METRICS, Metrics, Minute, data
 from streaming_job.report import Clock
 
 
-def ledger(**totals: int) -> Any:
-    """A ledger that counted these."""
-    counted = {"received": 0, "merged": 0, "superseded": 0, "ignored": 0, "quarantined": 0} | totals
-    return SimpleNamespace(
-        pipeline=SimpleNamespace(name="orders"),
-        warehouse=SimpleNamespace(spent=Spent(1.5)),
-        totals=lambda _steps: counted,
-    )
+def ledger() -> Any:
+    """All that is known of the ledger: whatever else were asked of it would wake the warehouse."""
+    return SimpleNamespace(pipeline=SimpleNamespace(name="orders"), warehouse=SimpleNamespace(spent=Spent(1.5)))
+
+
+def counts(**known: int) -> dict[str, int]:
+    """What a commit counted."""
+    return {"received": 0, "merged": 0, "superseded": 0, "ignored": 0, "quarantined": 0} | known
 
 
 def told(place: Place, namespace: str) -> dict[str, float]:
@@ -43,23 +43,22 @@ def told(place: Place, namespace: str) -> dict[str, float]:
 
 def test_a_minute_is_one_call(place: Place) -> None:
     """Values of many rounds are one point a metric, with smallest, largest, sum and count."""
-    sent = Metrics(place.client("cloudwatch"), "Freshet/one", ledger(received=7, merged=5, quarantined=2), 72 * 3600)
-    clock, step = Clock({"read": 0.5, "merge": 0.25}), SimpleNamespace(id="a")
-    for behind_ms in (0, 36_000):
-        sent.round([Marker("s", behind_ms=behind_ms)], datetime.now(UTC) - timedelta(seconds=3), step, clock)  # type: ignore[arg-type]
+    sent = Metrics(place.client("cloudwatch"), "Freshet/one", ledger(), 72 * 3600)
+    clock, as_of = Clock({"read": 0.5, "merge": 0.25}), datetime.now(UTC) - timedelta(seconds=3)
+    sent.round([Marker("s", left_out=1)], as_of, counts(received=3, merged=3), clock)
+    sent.round([Marker("s", behind_ms=36_000, left_out=2)], as_of, counts(received=4, merged=2, quarantined=2), clock)
     sent.close()
     found = told(place, "Freshet/one")
     assert (7, 5, 2, 1) == tuple(found[n] for n in ("RecordsReceived", "RowsMerged", "RecordsQuarantined", "JobAlive"))
+    assert 3 == found["CaptureErrors"]
     assert 36.0 == found["StreamLagSeconds"]
     assert 1.5 == found["DataApiSeconds"]
     assert 6.0 == pytest.approx(found["FreshnessSeconds"], abs=1)
 
 
 def test_an_idle_job_lives(place: Place) -> None:
-    """A round without a batch says that the job lives and the table is fresh; the ledger is not asked."""
-    idle = ledger()
-    del idle.totals
-    sent = Metrics(place.client("cloudwatch"), "Freshet/idle", idle, 72 * 3600)
+    """A round without a batch says that the job lives and the table is fresh."""
+    sent = Metrics(place.client("cloudwatch"), "Freshet/idle", ledger(), 72 * 3600)
     sent.round([Marker("s")], datetime.now(UTC), None, Clock())
     sent.close()
     found = told(place, "Freshet/idle")

@@ -62,6 +62,10 @@ class Box:
     def sent(self, table: str, schema: str = "sports") -> list[Sent]:
         """Give the records of one table, in the order of each shard, once DMS has delivered all."""
         self.drain()
+        return self.read_now(table, schema)
+
+    def read_now(self, table: str, schema: str = "sports") -> list[Sent]:
+        """Give the records of one table that are in the stream by now."""
         stream = self.endpoints["stream"]
         for shard in self.kinesis.list_shards(StreamName=stream)["Shards"]:
             self._read(stream, shard["ShardId"])
