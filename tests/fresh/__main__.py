@@ -54,8 +54,9 @@ def main() -> int:
                     )
                     print(f"      {rows[-1][2]}", file=sys.stderr, flush=True)
     finally:
-        for left in FOLDER.glob("machine.*"):
-            roots.remove(left)
+        for release in releases:
+            for left in FOLDER.glob(f"machine.{release}.*"):
+                roots.remove(left)
     for release, name, result in rows:
         print(f"{release:<15} {name:<50} {result}")
     return 0 if all(result.startswith("green") for _, _, result in rows) else 1
