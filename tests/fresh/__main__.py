@@ -33,7 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make fresh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", metavar="WORDS", help="cases whose name holds these words")
+    parser.add_argument(
+        "--only", action="append", metavar="WORDS", help="cases whose name holds these words; more than once"
+    )
     parser.add_argument(
         "--release", action="append", choices=list(roots.RELEASES), help="default: debian-12, debian-13"
     )
@@ -47,7 +49,8 @@ def main() -> int:
     try:
         for release in releases:
             for number, case in enumerate(CASES):
-                if options.only in case.name and (case.everywhere or release == releases[0]):
+                asked = any(words in case.name for words in options.only or [""])
+                if asked and (case.everywhere or release == releases[0]):
                     print(f"{dt.datetime.now(dt.UTC):%H:%M} {release}, {case.name} ...", file=sys.stderr, flush=True)
                     rows.append(
                         (release, case.name, attempt(release, case, FOLDER / "logs" / f"{release}-{number:02}.log"))
