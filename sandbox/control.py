@@ -27,9 +27,10 @@ from sandbox.errors import MissingPart, SandboxError
 from sandbox.names import ACCESS_KEY, MYSQL_DATABASE, REGION
 from sandbox.state import DOWN, State, read_json
 
-START_S = 120.0
+# A busy machine is slow; these are for what hangs.
+START_S = 300.0
 STOP_S = 40.0
-SERVICE_S = 60.0
+SERVICE_S = 240.0
 PAUSE_S = 0.03
 # The supervisors that this process started: a tied one lives as long as its pipe is open here.
 _started: dict[Path, subprocess.Popen[bytes]] = {}

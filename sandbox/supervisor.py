@@ -27,7 +27,7 @@ from sandbox.errors import Halted, MissingPart, SandboxError
 from sandbox.services import Service, endpoints, services
 from sandbox.state import DOWN, State, write_json
 
-READY_S = 60.0
+READY_S = 240.0
 STARTING_PAUSE_S, RUNNING_PAUSE_S = 0.03, 0.1
 RESTART_AFTER_S = 0.5
 # A part that dies this often, each time before it was ready, stays down.

@@ -26,6 +26,7 @@ from streaming_job.connect import connect_job
 from streaming_job.job import Job
 from streaming_job.stopping import Stopping
 from tests import oracle
+from tests.patience import HANGS_S
 
 EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
 SOURCE = ROOT / "sql" / "source" / "sport_events.sql"
@@ -82,9 +83,9 @@ class River:
         ]
         command += ["--user", mysql.username, "--database", self.database, "--password_env", "TEST_MYSQL_PASSWORD"]
         environment = {**os.environ, "TEST_MYSQL_PASSWORD": mysql.password.get_secret_value()}
-        subprocess.run([*command, *options], env=environment, check=True, capture_output=True, timeout=180)
+        subprocess.run([*command, *options], env=environment, check=True, capture_output=True, timeout=HANGS_S)
 
-    def wait_for_dms(self, timeout_s: float = 60) -> None:
+    def wait_for_dms(self, timeout_s: float = HANGS_S) -> None:
         """Wait until DMS has delivered all that is committed now."""
         until, deadline = control.binlog_position(self.place.state), time.monotonic() + timeout_s
         while control.dms_position(self.place.state) < until:

@@ -30,7 +30,7 @@ from sandbox.state import free_port, write_private
 USER: Final = "sandbox"
 READERS: Final = "analysts"  # a role that the sandbox's warehouse has from the start
 _UNPRIVILEGED: Final = "nobody"
-_START_S: Final = 30.0
+_START_S: Final = 180.0
 _STOP_S: Final = 20.0
 # A stand-in need not survive a power cut, only its own death: no fsync, but whole pages.
 _SETTINGS: Final = {

@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from freshet.cli import run_command
 from freshet.cli.context import ROOT, Place
+from tests.patience import HANGS_S
 
 
 class Analyst:
@@ -69,7 +70,7 @@ class Analyst:
 
 def wait_for(condition: Callable[[], Any]) -> Any:
     """Wait until something is so, three minutes at most."""
-    end = time.monotonic() + 180
+    end = time.monotonic() + HANGS_S
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -13,6 +13,7 @@ import pytest
 from freshet.cli import run_command
 from freshet.redshift import runs
 from tests.batch_jobs.analyst import Analyst, wait_for
+from tests.patience import HANGS_S
 
 STAGES = "transform: [{file: a.sql}]\nunload: [{file: b.sql}]"
 
@@ -82,7 +83,7 @@ def test_a_killed_job_is_told_and_runs_again(analyst: Analyst, slow: Path) -> No
     process = analyst.process(slow)
     (job,) = wait_for(lambda: statement_runs(analyst) and job_processes(analyst, slow))
     job.kill()
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=HANGS_S)
     assert 1 == process.returncode, err
     told = json.loads(out.splitlines()[-1])
     assert "SIGKILL" in told["cause"]
@@ -120,7 +121,7 @@ def test_ctrl_c_stops_the_execution_and_its_job(analyst: Analyst, slow: Path) ->
     process = analyst.process(slow)
     wait_for(lambda: statement_runs(analyst) and job_processes(analyst, slow))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=HANGS_S)
     assert 130 == process.returncode, err
     assert "Traceback" not in err
     told = json.loads(out.splitlines()[-1])
@@ -140,7 +141,7 @@ def test_a_job_that_is_stopped_by_hand_has_not_done_its_work(analyst: Analyst, s
     glue = analyst.place.client("glue")
     newest = glue.get_job_runs(JobName="run-sql-sandbox")["JobRuns"][0]["Id"]
     glue.batch_stop_job_run(JobName="run-sql-sandbox", JobRunIds=[newest])
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=HANGS_S)
     assert 1 == process.returncode, err
     assert "ended with STOPPED" in json.loads(out.splitlines()[-1])["cause"]
     (message,) = analyst.hears()

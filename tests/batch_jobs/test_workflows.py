@@ -14,6 +14,7 @@ import pytest
 from freshet.cli import run_command
 from freshet.cli.context import ROOT, Place
 from tests.batch_jobs.analyst import Analyst
+from tests.patience import HANGS_S
 
 DAY = date(2026, 5, 1)
 ROWS = 6000
@@ -127,7 +128,7 @@ def test_two_runs_at_once(analyst: Analyst, sold: list[tuple[Any, ...]]) -> None
     """Both end well, and the summary holds each ticket once."""
     with ThreadPoolExecutor(2) as pool:
         processes = [analyst.process("daily_sales", "-p", f"day={DAY}") for _ in range(2)]
-        said = list(pool.map(lambda process: process.communicate(timeout=180), processes))
+        said = list(pool.map(lambda process: process.communicate(timeout=HANGS_S), processes))
     assert [0, 0] == [process.returncode for process in processes], said
     assert by_sport(sold, DAY) == summary(analyst, DAY) == unloaded_sales(analyst, DAY)
 

@@ -11,6 +11,7 @@ import pytest
 from freshet.cli import run_command
 from freshet.cli.context import ROOT
 from sandbox import control, mysql
+from tests.patience import HANGS_S
 
 # The package `freshet.cli` shows the command of the same name.
 running = importlib.import_module("freshet.cli.run")
@@ -38,7 +39,7 @@ def commit(state: Path, statement: str) -> None:
 
 
 def wait_until_it_stops(state: Path) -> None:
-    until = time.monotonic() + 180
+    until = time.monotonic() + HANGS_S
     while not control.dms_problem(state):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -17,6 +17,7 @@ import pytest
 from freshet.cli import run_command
 from freshet.cli.context import ROOT, Place
 from tests.faults.control import inject
+from tests.patience import HANGS_S
 
 COMMAND = importlib.import_module("freshet.cli.load")  # the package's attribute of this name is the function
 Say = Callable[..., tuple[int, str]]
@@ -143,7 +144,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half(place: Place, definition: 
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert 130 == process.wait(60)
+        assert 130 == process.wait(HANGS_S)
     rows: list[dict[str, Any]] = place.warehouse.query(f"select count(*) as n from public.{definition.name}")
     files = place.warehouse.query(f"select count(*) as n from freshet.{definition.name}_files")
     assert (rows[0]["n"], files[0]["n"]) in {(0, 0), (40, 4)}

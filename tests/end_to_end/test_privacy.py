@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from freshet.cli.context import ROOT, Place
 from sandbox import control
 from tests.needles import files, found, objects, personal_values, tables
+from tests.patience import HANGS_S
 from tests.river import River
 
 
@@ -49,7 +50,13 @@ def test_no_address_and_no_phone_number_is_found_anywhere(alone: River, tmp_path
     for module in (("-m", "tests.faults.dying_job", "after_staging"), ("-m", "streaming_job")):
         command = alone.command(module, work_folder=work / module[-1])
         ended = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, timeout=180, check=False, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            timeout=HANGS_S,
+            check=False,
+            start_new_session=True,
         )
         said += ended.stdout + ended.stderr
     assert 80 == alone.ledger()["merged"]

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from freshet.cli.context import ROOT
+from tests.patience import HANGS_S
 from tests.river import River
 
 POINTS = ("after_reading", "after_staging", "after_submitting", "after_committing")
@@ -19,7 +20,7 @@ def test_a_job_killed_with_minus_nine_loses_and_doubles_nothing(own_stream: Rive
     own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 41)])
     own_stream.put(*[own_stream.sale(ticket, 6) for ticket in range(1, 11)], key="1")
     command = own_stream.command(("-m", "tests.faults.dying_job", point))
-    died = subprocess.run(command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=180, check=False)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=HANGS_S, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     own_stream.put(*[own_stream.sale(ticket, 7) for ticket in range(41, 51)])
     own_stream.drain()
@@ -34,8 +35,8 @@ def test_a_killed_job_leaves_no_process_behind(own_stream: River) -> None:
     own_stream.put(own_stream.sale(1, 5))
     command = own_stream.command(("-m", "tests.faults.dying_job", "after_staging"))
     died = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-    assert died.wait(120) == -signal.SIGKILL
-    deadline = time.monotonic() + 20
+    assert died.wait(HANGS_S) == -signal.SIGKILL
+    deadline = time.monotonic() + HANGS_S
     while time.monotonic() < deadline and _alive(died.pid):
         time.sleep(0.1)
     assert not _alive(died.pid)

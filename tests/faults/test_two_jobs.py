@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from freshet.cli.context import ROOT
+from tests.patience import HANGS_S
 from tests.river import River
 
 
@@ -25,20 +26,20 @@ def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream:
     first = start(own_stream, lock)
     assert heard(first, "started")
     second = start(own_stream, lock)
-    _, said = second.communicate(timeout=180)
+    _, said = second.communicate(timeout=HANGS_S)
     assert second.returncode == 1
     assert "--take-over" in said
     third = start(own_stream, lock, take_over=True)
     assert heard(third, "started")
     own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 21)])
-    _, last_words = first.communicate(timeout=180)
+    _, last_words = first.communicate(timeout=HANGS_S)
     assert first.returncode == 1
     assert "StaleBatch" in last_words
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + HANGS_S
     while len(own_stream.actual()) < 20 and time.monotonic() < deadline:
         time.sleep(0.2)
     third.terminate()
-    _, last_words = third.communicate(timeout=180)
+    _, last_words = third.communicate(timeout=HANGS_S)
     assert third.returncode == 0, last_words
     assert "Traceback" not in last_words
     assert len(own_stream.actual()) == 20

@@ -18,6 +18,7 @@ from freshet.cli.context import ROOT, Place
 from freshet.deploy.bundles import pull_code, shell_bundle
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
 from tests.environments import environment, find_python
+from tests.patience import HANGS_S
 
 CACHE = Path(sys.prefix, "wheels")
 
@@ -73,7 +74,7 @@ class Shell:
         script = ROOT / "cloudformation/launchers/python_shell.py"
         run = subprocess.run(
             [str(self.python), str(script), "--bundle", self.bundle, "--program", program, *SHELLS, *arguments],
-            cwd=self.python.parent, capture_output=True, text=True, timeout=180, check=False,
+            cwd=self.python.parent, capture_output=True, text=True, timeout=HANGS_S, check=False,
             env=self.environment(**({"TMPDIR": str(temporary)} if temporary else {}), **more),
         )  # fmt: skip
         said = run.stdout + run.stderr
@@ -121,8 +122,8 @@ class Function:
             packed.extractall(folder)
         kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
         run = subprocess.run(
-            [str(self.python), "-c", CALLS, str(folder)], input=json.dumps(events), capture_output=True, text=True, timeout=180,
-            check=False, cwd=self.folder, env={"PATH": "/usr/bin:/bin", **kept, **more},
+            [str(self.python), "-c", CALLS, str(folder)], input=json.dumps(events), capture_output=True, text=True,
+            timeout=HANGS_S, check=False, cwd=self.folder, env={"PATH": "/usr/bin:/bin", **kept, **more},
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
         return list(json.loads(run.stderr))

@@ -31,6 +31,7 @@ from tests.faults.control import inject
 from tests.launchers.call_sites import call_sites, untaken
 from tests.launchers.conftest import Function, Glue, Shell
 from tests.launchers.test_streaming_launcher import GLUES
+from tests.patience import HANGS_S
 from tests.river import River
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -160,7 +161,7 @@ class Deployed:
     def run_shell(self, job: str, *more: str, code: int = 0) -> None:
         """Run it; Glue knows only whether it failed."""
         with self.start_shell(job, *more) as run:
-            said = "".join(run.communicate(timeout=180))
+            said = "".join(run.communicate(timeout=HANGS_S))
         assert (code != 0) == (run.returncode != 0), said
         assert not code or said.strip().endswith(f"(exit code {code})"), said
         self.note(job)
@@ -169,7 +170,7 @@ class Deployed:
         """Run a job of Spark."""
         run = subprocess.run(
             [str(self.glue.python), str(script), *self.words(job), *more],
-            capture_output=True, text=True, timeout=180, check=False, cwd=self.folder,
+            capture_output=True, text=True, timeout=HANGS_S, check=False, cwd=self.folder,
             env=self.glue.environment(
                 **self.environment(job), PYSPARK_SUBMIT_ARGS="--master local[2] pyspark-shell", HOME=str(self.folder)
             ),
@@ -306,11 +307,11 @@ def _stop(deployed: Deployed, key: str) -> None:
     with psycopg.connect(deployed.place.endpoints["redshift"]["postgres_uri"]) as other:
         other.execute(f"lock table {table}")  # type: ignore[arg-type]
         with deployed.start_shell("RunSqlJob", "--file", key) as run:
-            until = time.monotonic() + 60
+            until = time.monotonic() + HANGS_S
             while "execute.py" not in (calls.read_text() if calls.exists() else "") and time.monotonic() < until:
                 time.sleep(0.1)
             run.send_signal(signal.SIGTERM)
-            said = "".join(run.communicate(timeout=60))
+            said = "".join(run.communicate(timeout=HANGS_S))
         assert said.strip().endswith("(exit code 130)"), said
     deployed.note("RunSqlJob")
 

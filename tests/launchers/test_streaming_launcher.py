@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from freshet.cli.context import ROOT, Place
 from tests.launchers.conftest import Glue
+from tests.patience import HANGS_S
 from tests.river import River
 
 SCRIPT = ROOT / "cloudformation/launchers/streaming_cdc_kinesis2redshift.py"
@@ -54,7 +55,7 @@ def test_it_keeps_the_table_current_there(river: River, glue: Glue, tmp_path: Pa
     home.mkdir()
     run = subprocess.run(
         [str(glue.python), str(SCRIPT), *GLUES, *arguments],
-        cwd=home, capture_output=True, text=True, timeout=180, check=False,
+        cwd=home, capture_output=True, text=True, timeout=HANGS_S, check=False,
         env=glue.environment(PYSPARK_SUBMIT_ARGS="--master local[2] pyspark-shell", HOME=str(home)),
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]

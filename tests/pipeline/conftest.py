@@ -12,6 +12,7 @@ import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
 from sandbox.mysql import program
+from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "sql" / "pipelines" / "sport_event_activity"
@@ -56,11 +57,11 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
             yield connection
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(HANGS_S)
 
 
 def _connected(data: Path) -> MySQLConnectionAbstract:
-    for _ in range(1800):
+    for _ in range(int(HANGS_S * 10)):
         try:
             with contextlib.chdir(data):
                 return mysql_connector.connect(unix_socket="s", user="root", autocommit=True)

@@ -233,3 +233,18 @@ def test_every_command_that_is_shown_exists(name: str) -> None:
     assert set() == shown_commands(name, "freshet") - known
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set() == shown_commands(name, "make") - targets
+
+
+def test_no_test_is_judged_by_its_speed() -> None:
+    """Every wait ends at the one limit after which a thing hangs; another number would be a guess at somebody's machine."""
+    guess = re.compile(
+        r"\b(?:timeout|timeout_s)=\d|\.wait\(\d|\.communicate\(\d|(?:monotonic|time|perf_counter)\(\) \+ \d"
+    )
+    found = [
+        f"{name}:{number}"
+        for name in files(".py")
+        if name.startswith("tests/") and name not in {"tests/project/test_rules.py", "tests/patience.py"}
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+        if guess.search(line)
+    ]
+    assert [] == found

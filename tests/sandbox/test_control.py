@@ -17,8 +17,7 @@ import pytest
 from sandbox import control, processes
 from sandbox.errors import SandboxError
 from sandbox.state import State, read_json
-
-PATIENCE_S = 180.0
+from tests.patience import HANGS_S
 
 
 def processes_of(state: Path) -> list[list[str]]:
@@ -35,7 +34,7 @@ def processes_of(state: Path) -> list[list[str]]:
 
 
 def wait_until_gone(state: Path) -> None:
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + HANGS_S
     while left := processes_of(state):
         assert time.monotonic() < until, left
         time.sleep(0.02)

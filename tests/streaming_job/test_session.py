@@ -7,6 +7,7 @@ from pathlib import Path
 from streaming_job.arguments import Arguments
 from streaming_job.session import CORES, cores_of
 from tests.cloudformation.templates import template
+from tests.patience import HANGS_S
 
 OPEN = """
 import sys
@@ -34,6 +35,6 @@ def test_every_worker_that_can_be_deployed_is_known() -> None:
 def test_the_configured_cores_decide(tmp_path: Path) -> None:
     """An executor that has not registered yet counts."""
     said = subprocess.run(
-        [sys.executable, "-c", OPEN, str(tmp_path), "12"], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", OPEN, str(tmp_path), "12"], capture_output=True, text=True, check=True, timeout=HANGS_S
     )
     assert "12 12" == said.stdout.strip()

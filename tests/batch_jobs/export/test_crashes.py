@@ -13,6 +13,7 @@ import pytest
 from batch_jobs.export_dynamodb.memory import Busy
 from tests.batch_jobs.export.dying_export import POINTS
 from tests.batch_jobs.export.mart import HOLD_S, Mart, some_rows
+from tests.patience import HANGS_S
 
 AT = datetime(2025, 1, 1)  # noqa: DTZ001
 DYING = "tests.batch_jobs.export.dying_export"
@@ -44,7 +45,7 @@ def test_a_run_that_is_killed_is_completed_by_the_next(mart: Mart, point: str) -
     gone = sorted({str(row[0]) for row in mart.rows})[5]
     mart.remove(gone)
     with started(mart.process(point, "--incremental", module=(DYING,))) as process:
-        assert -signal.SIGKILL == process.wait(120)
+        assert -signal.SIGKILL == process.wait(HANGS_S)
     assert mart.leftovers() != (0, set())
     # What was new when the run was killed may be gone by now: its items must not stay.
     mart.remove("new-0")
@@ -78,7 +79,7 @@ def test_two_runs_at_once(mart: Mart) -> None:
             mart.export()
         assert mart.leftovers()[0] > 0  # the first one's files
         process.terminate()
-        said = process.communicate(timeout=180)[1]
+        said = process.communicate(timeout=HANGS_S)[1]
     assert 130 == process.returncode, said
     assert '"event": "stopped; ' in said
     assert (0, set()) == mart.leftovers()
@@ -99,7 +100,7 @@ def test_a_run_that_was_thought_dead_writes_no_older_items(mart: Mart) -> None:
         newer = mart.items()
         assert mart.expected() == newer
         os.killpg(process.pid, signal.SIGCONT)
-        said = process.communicate(timeout=180)[1]
+        said = process.communicate(timeout=HANGS_S)[1]
     assert 1 == process.returncode, said
     assert "HoldLost" in said
     assert newer == mart.items()

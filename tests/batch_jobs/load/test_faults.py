@@ -20,6 +20,7 @@ from freshet.redshift.data_api import Cancelled
 from tests.batch_jobs.load.conftest import Box
 from tests.environments import environment, find_python
 from tests.faults.control import inject, injected
+from tests.patience import HANGS_S
 
 Boxes = Callable[..., Box]
 POINTS = [
@@ -38,7 +39,7 @@ def test_a_killed_run_loses_and_doubles_nothing(box: Boxes, tmp_path: Path, poin
     mine = box(format="avro", files_max=8)
     mine.fill(24, 100)
     command = [sys.executable, "-m", "tests.batch_jobs.load.dying_load", point, *mine.arguments(tmp_path / "load.json")]
-    died = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=180, check=False)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=HANGS_S, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     mine.fill(1, 100)
     mine.run()
@@ -59,7 +60,7 @@ def test_a_late_commit_of_a_dead_run_is_waited_for(box: Boxes, tmp_path: Path, r
     inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=0, times=1)
     inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=3, times=1)
     died = subprocess.run(
-        [*command, *mine.arguments(tmp_path / "load.json")], cwd=ROOT, capture_output=True, timeout=180, check=False
+        [*command, *mine.arguments(tmp_path / "load.json")], cwd=ROOT, capture_output=True, timeout=HANGS_S, check=False
     )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
     assert injected(redshift(mine)) - before == 2
@@ -129,7 +130,7 @@ def test_two_runs_at_once(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     mine.table_made()
     results: list[dict[str, Any]] = []
     both = threading.Barrier(2)
-    at_the_first_batches(monkeypatch, 2, lambda: both.wait(30))
+    at_the_first_batches(monkeypatch, 2, lambda: both.wait(HANGS_S))
     threads = [threading.Thread(target=lambda: results.append(mine.run())) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -215,7 +216,7 @@ def test_the_job_ends_with_130_when_it_is_told_to_stop(box: Boxes, tmp_path: Pat
         time.sleep(0.3)
         process.send_signal(number)
         assert "stopped" == json.loads(process.stdout.readlines()[-1])["event"]
-        assert 130 == process.wait(60)
+        assert 130 == process.wait(HANGS_S)
     assert [] == mine.target()
     assert 3 == mine.run()["files"]
 
@@ -246,7 +247,7 @@ def test_the_job_runs_on_python_3_9(box: Boxes, tmp_path: Path) -> None:
     kept = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
     run = subprocess.run(
         [str(python), "-m", "batch_jobs.load", *mine.arguments(tmp_path / "load.json")],
-        cwd=ROOT, capture_output=True, text=True, timeout=180, check=False, env={"PATH": "/usr/bin:/bin", **kept},
+        cwd=ROOT, capture_output=True, text=True, timeout=HANGS_S, check=False, env={"PATH": "/usr/bin:/bin", **kept},
     )  # fmt: skip
     assert 0 == run.returncode, run.stdout + run.stderr
     assert mine.expected() == mine.target()

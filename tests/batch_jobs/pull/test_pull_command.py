@@ -17,6 +17,7 @@ from freshet.cli.context import Place
 from freshet.redshift import runs
 from freshet.redshift.data_api import Warehouse
 from tests.batch_jobs.pull.conftest import Row, Yard, copied
+from tests.patience import HANGS_S
 
 ROWS = 3000
 TABLE = {"cursor": "at", "keys": ["region", "id"], "overlap": "1h"}
@@ -98,7 +99,7 @@ def test_a_killed_pull_goes_on(yard: Yard, tmp_path: Path, point: str) -> None:
     fill(yard, 1000)
     file, copy = yard.file(100, orders=TABLE), tmp_path / "copy"
     killed = yard.process(file, "--to", copy, point=point)
-    killed.communicate(timeout=180)
+    killed.communicate(timeout=HANGS_S)
     assert -signal.SIGKILL == killed.returncode
     yard.run(
         "update YARD.orders set amount = 7, at = sysdate where id between 300 and 700",
@@ -108,7 +109,7 @@ def test_a_killed_pull_goes_on(yard: Yard, tmp_path: Path, point: str) -> None:
     assert table(yard) == by_key(copied(copy / "orders.parquet"))
     yard.run("update YARD.orders set _freshet_deleted_at = sysdate, at = sysdate where id between 400 and 500")
     again = yard.process(file, "--to", copy, point=point.partition(":")[0])
-    again.communicate(timeout=180)
+    again.communicate(timeout=HANGS_S)
     assert -signal.SIGKILL == again.returncode
     assert 0 == yard.pull(file, "--to", copy)
     assert table(yard) == by_key(copied(copy / "orders.parquet"))
@@ -163,7 +164,7 @@ def test_two_pulls_into_one_folder_are_refused(yard: Yard, tmp_path: Path, capfd
     assert "another pull is writing into" in capfd.readouterr().err
     assert [".lock"] == [path.name for path in copy.iterdir()]
     both = [yard.process(yard.file(2, orders=TABLE), "--to", copy) for _ in range(2)]
-    codes = [(process.communicate(timeout=180), process.returncode)[1] for process in both]
+    codes = [(process.communicate(timeout=HANGS_S), process.returncode)[1] for process in both]
     assert 0 in codes
     assert table(yard) == by_key(copied(copy / "orders.parquet"))
 
@@ -177,7 +178,7 @@ def test_ctrl_c_ends_cleanly_and_the_next_pull_goes_on(yard: Yard, tmp_path: Pat
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=180)
+    _, told = process.communicate(timeout=HANGS_S)
     assert (130, "") == (process.returncode, told.strip())
     assert ("pull", "stopped") == last_run(yard)[:2]
     assert 0 == yard.pull(yard.file(orders=TABLE), "--to", copy)

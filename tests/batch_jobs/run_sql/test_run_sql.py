@@ -18,6 +18,7 @@ from batch_jobs.run_sql.__main__ import main
 from freshet.cli.context import Place
 from freshet.redshift import runs
 from tests.faults.control import inject, injected
+from tests.patience import HANGS_S
 
 ROWS = 5000
 
@@ -256,7 +257,7 @@ def test_ctrl_c_cancels_what_runs(shop: Shop, mode: str, rows: int) -> None:
     process = shop.process(SLOW, "--commit", mode)
     wait_for(lambda: is_running(shop))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=180)
+    _, said = process.communicate(timeout=HANGS_S)
     assert 130 == process.returncode, said
     assert "stopped; " in said
     assert "Traceback" not in said
@@ -288,7 +289,7 @@ def is_running(shop: Shop) -> bool:
 
 def wait_for(condition: Any) -> None:
     """Wait until something is so, three minutes at most."""
-    end = time.monotonic() + 180
+    end = time.monotonic() + HANGS_S
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -10,8 +10,7 @@ import boto3
 
 from sandbox import control, mysql
 from sandbox.state import State, read_json
-
-PATIENCE_S = 180.0
+from tests.patience import HANGS_S
 
 
 class Sent(NamedTuple):
@@ -54,7 +53,7 @@ class Box:
 
     def drain(self) -> None:
         """Wait until DMS has delivered what is committed by now."""
-        until, wanted = time.monotonic() + PATIENCE_S, control.binlog_position(self.state)
+        until, wanted = time.monotonic() + HANGS_S, control.binlog_position(self.state)
         while control.dms_position(self.state) < wanted:
             assert time.monotonic() < until, (State(self.state).logs / "dms.log").read_text()
             time.sleep(0.01)
@@ -101,7 +100,7 @@ class Box:
         """Kill a service and wait until the supervisor has started it again."""
         before = control.status(self.state)["services"][name]
         os.kill(before["pid"], 9)
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + HANGS_S
         while (read_json(State(self.state).status) or {})["services"][name]["restarts"] == before["restarts"]:
             assert time.monotonic() < until
             time.sleep(0.01)

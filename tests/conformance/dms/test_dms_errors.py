@@ -19,7 +19,8 @@ from sandbox import control
 from sandbox.dms import settings
 from sandbox.errors import Halted, SandboxError
 from sandbox.state import State, read_json
-from tests.conformance.dms.box import PATIENCE_S, Box, Sent
+from tests.conformance.dms.box import Box, Sent
+from tests.patience import HANGS_S
 
 TOO_LARGE = "repeat('x', 17000000)"  # several packets of the protocol
 CONTROL_TABLES = ("awsdms_apply_exceptions", "awsdms_suspended_tables")
@@ -67,7 +68,7 @@ def added(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[st
 
 def why_it_stopped(state: Path) -> str:
     """Wait until the task has stopped."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + HANGS_S
     while (problem := control.dms_problem(state)) is None:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -208,7 +209,7 @@ def test_a_table_that_cannot_be_read(own_box: Box, tmp_path: Path, policy: str, 
         if code is None:
             assert [] == rows(box.sent(name))
         else:
-            assert code == process.wait(PATIENCE_S)
+            assert code == process.wait(HANGS_S)
     with task(box, tmp_path, TableErrorPolicy="SUSPEND_TABLE"):
         box.drain()
     assert ["sports", name] in kept(box)["suspended"]

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from freshet.cli.context import Place
 from sandbox import control
 from sandbox.glue.runs import GUARD
+from tests.patience import HANGS_S
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 QUICK = "import sys; print(sys.argv[1:])"
@@ -67,7 +68,7 @@ def box(place: Place) -> Box:
 
 def wait_for(condition: Callable[[], Any]) -> Any:
     """Wait until something is so, three minutes at most."""
-    end = time.monotonic() + 180
+    end = time.monotonic() + HANGS_S
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.03)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from freshet.cli.context import Place
+from tests.patience import HANGS_S
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 TASK = {
@@ -62,7 +63,7 @@ def machines(place: Place) -> Machines:
 
 def wait_for(condition: Callable[[], Any]) -> Any:
     """Wait until something is so, three minutes at most."""
-    end = time.monotonic() + 180
+    end = time.monotonic() + HANGS_S
     while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from sandbox.redshift.server import Redshift
 from tests.moto_server import moto_server
+from tests.patience import HANGS_S
 
 BUCKET = "freshet-staging"
 ROLE = "arn:aws:iam::123456789012:role/freshet-copy"
@@ -119,7 +120,7 @@ def redshift(tmp_path_factory: pytest.TempPathFactory, s3_endpoint_url: str) -> 
 
 @pytest.fixture(scope="session")
 def warehouse(redshift: Redshift, s3_endpoint_url: str) -> Any:
-    once = Config(retries={"total_max_attempts": 1}, read_timeout=40)
+    once = Config(retries={"total_max_attempts": 1}, read_timeout=HANGS_S)
     data_api = boto3.client("redshift-data", endpoint_url=redshift.endpoint_url, config=once, **KEYS)
     s3 = boto3.client("s3", endpoint_url=s3_endpoint_url, **KEYS)
     s3.create_bucket(Bucket=BUCKET)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from sandbox.redshift.errors import Refused
 from sandbox.redshift.statements import plan
+from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,7 +53,7 @@ class Program:
 
     def end(self, number):
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(HANGS_S)
 
 
 def lives(pid):
@@ -101,7 +102,7 @@ def test_without_its_database_it_ends(start):
     first = start()
     first.sql("create table kept (id int)")
     os.kill(first.endpoints["postgres_pid"], signal.SIGKILL)
-    assert 1 == first.process.wait(30)
+    assert 1 == first.process.wait(HANGS_S)
     second = start()
     assert [] == second.sql("select id from kept")
 
