@@ -100,7 +100,7 @@ as_admin() {
 # Prints the Java package of this system's archive.
 apt_java() {
     for version in $JAVA_VERSIONS; do
-        if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+        if LC_ALL=C apt-cache policy "openjdk-$version-jre-headless" 2>/dev/null | grep -q 'Candidate: [^(]'; then
             printf 'openjdk-%s-jre-headless\n' "$version"
             return
         fi
