@@ -1,6 +1,7 @@
 """What all tests share: one Spark session, and one sandbox with real MySQL, DMS, Kinesis, S3 and Redshift's SQL."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
 from sandbox import control
+
+# A shell starts what runs in its background with Ctrl-C ignored, and whatever is started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
