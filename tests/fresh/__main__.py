@@ -57,9 +57,8 @@ def main() -> int:
                     )
                     print(f"      {rows[-1][2]}", file=sys.stderr, flush=True)
     finally:
-        for release in releases:
-            for left in FOLDER.glob(f"machine.{release}.*"):
-                roots.remove(left)
+        for left in FOLDER.glob(f"machine.*.{os.getpid()}"):
+            roots.remove(left)
     for release, name, result in rows:
         print(f"{release:<15} {name:<50} {result}")
     return 0 if all(result.startswith("green") for _, _, result in rows) else 1
@@ -95,7 +94,7 @@ def bare_machine(release: str, log: Path) -> Machine:
     Raises:
         RuntimeError: It could not be made.
     """
-    folder = FOLDER / f"machine.{release}.bare"
+    folder = FOLDER / f"machine.{release}.bare.{os.getpid()}"
     roots.remove(folder)
     roots.run(["cp", "-a", str(roots.bare(FOLDER, release, log)), str(folder)], log)
     roots.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(folder / "origin")], log)
@@ -109,7 +108,7 @@ def used_machine(release: str, log: Path) -> Machine:
     Raises:
         RuntimeError: Set-up asked for nothing, or what it asked for does not work.
     """
-    folder = FOLDER / f"machine.{release}.used"
+    folder = FOLDER / f"machine.{release}.used.{os.getpid()}"
     if not folder.exists():
         machine = bare_machine(release, log)
         machine.type("apt-get update", "root")
