@@ -10,6 +10,7 @@ Gives:  a server with that database (empty at first), that user, and a certifica
 
 import argparse
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -45,6 +46,11 @@ def program(*names: str) -> str:
         if found:
             return found
     raise MissingPart(f"{names[0]} is not on this machine; {INSTALL_HINT}")
+
+
+def administrator() -> str:
+    """Name who may do everything, through the server's socket: the system's user that runs the sandbox."""
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def check_programs() -> None:
@@ -124,7 +130,8 @@ def install(state: State) -> None:
     user = ["--user=root"] if os.geteuid() == 0 else []
     command = [
         program("mariadb-install-db"), "--no-defaults", f"--datadir=./{part.name}", "--skip-test-db",
-        "--skip-name-resolve", "--auth-root-authentication-method=socket", *user,
+        "--skip-name-resolve", "--auth-root-authentication-method=socket",
+        f"--auth-root-socket-user={administrator()}", *user,
     ]  # fmt: skip
     # A shell script: it cuts its arguments at blanks, so the folder is named from where it is, and the other in a variable.
     environment = os.environ | {"TMPDIR": str(temporary(state))}

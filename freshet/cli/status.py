@@ -121,7 +121,7 @@ def render(found: list[dict[str, Any]]) -> Table | str:
         counts = [
             f"{one[name]:,}" for name in ("batches", "received", "merged", "superseded", "ignored", "quarantined")
         ]
-        table.add_row(one["pipeline"], one["target"], str(one["data_as_of"] or "-")[:19], age, *counts)
+        table.add_row(one["pipeline"], one["target"] or "-", str(one["data_as_of"] or "-")[:19], age, *counts)
         for shard in one.get("shards", ()):
             table.add_row(
                 "", f"[dim]{shard['shard']}[/dim]", f"[dim]{shard['kind']} {(shard['sequence'] or '')[-12:]}[/dim]"

@@ -21,26 +21,30 @@ COUNTS = (
 )
 
 
+NOT_BEGUN = ("target", "head", "data_as_of", "moved_at", *COUNTS, "last_step_at")
+
+
 def pipelines(warehouse: Warehouse) -> list[str]:
     """List the pipelines that have a ledger in this warehouse."""
     return sorted(name.removesuffix("_state") for name in tables_of(warehouse, SCHEMA) if name.endswith("_state"))
 
 
 def summary(warehouse: Warehouse, pipeline: str) -> dict[str, Any]:
-    """Add up one pipeline's ledger.
+    """Add up one pipeline's ledger; that of a job which has made its tables and not begun yet is empty.
 
     Returns:
         target, head, data_as_of, moved_at, age_s (seconds since data_as_of), batches, starts, and the sums of received,
         ignored, merged, superseded, propagated, quarantined.
     """
     tables = ControlTables(pipeline, "")
-    row: Row = warehouse.query(
+    rows = warehouse.query(
         "select s.target, s.head, s.data_as_of, s.moved_at, t.* "
         f"from {tables.state} as s left join (select "
         "sum(case when kind = 'batch' then 1 else 0 end) as batches, sum(case when kind = 'start' then 1 else 0 end) as starts, "
         f"{', '.join(f'sum({name}) as {name}' for name in COUNTS[2:])}, "
         f"max(committed_at) as last_step_at from {tables.steps}) as t on 1 = 1"
-    )[0]
+    )
+    row: Row = rows[0] if rows else dict.fromkeys(NOT_BEGUN)
     return {"pipeline": pipeline, **row, **{name: int(row[name] or 0) for name in COUNTS}}
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-import subprocess
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -153,7 +153,7 @@ def test_glue_that_is_busy_is_asked_again(analyst: Analyst) -> None:
     """A throttled start is no failure."""
     url = analyst.place.endpoints["aws"]["endpoint_url"]
     plan = json.dumps({"operation": "StartJobRun", "fault": "throttle", "times": 1})
-    subprocess.run(["curl", "-sf", "-X", "POST", f"{url}/_sandbox/faults", "-d", plan], check=True, capture_output=True)
+    urllib.request.urlopen(urllib.request.Request(f"{url}/_sandbox/faults", plan.encode(), method="POST")).close()
     flow = analyst.writes("transform: [{file: a.sql}]", a="insert into SCHEMA.t values (1)")
     analyst.runs(flow)
     assert [{"n": 1}] == analyst.query("select n from SCHEMA.t")

@@ -66,6 +66,11 @@ CASES: Final = (
             "cd ..", "mv freshet elsewhere", "cd elsewhere", DEMO,
         ),
     ),
+    Case(
+        "a machine that does not know its own name",
+        steps(clone(), DEMO),
+        before="echo 127.0.0.1 localhost > /etc/hosts\n",
+    ),
     Case("no HOME", steps(clone(), f"env -u HOME {DEMO}")),
     Case("LANG=C", steps(clone(ACCENT), f"env LANG=C {DEMO}")),
     Case(

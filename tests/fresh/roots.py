@@ -5,6 +5,7 @@ A root is a folder. A machine is a copy of it, with mounts and processes of its 
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,6 @@ def bare(folder: Path, release: str, log: Path) -> Path:
     run([*command, str(script if script.exists() else scripts / "sid")], log)
     # The way out is the host's: where names are looked up, and whose certificates are believed.
     shutil.copy("/etc/resolv.conf", part / "etc")
-    (part / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     if OWN_AUTHORITIES.is_dir():
         shutil.copytree(OWN_AUTHORITIES, part / OWN_AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
     # A copy of the archive may be older than the archive says that it lives.
@@ -126,6 +126,8 @@ class Machine:
         Returns:
             The exit code; LEFT_RUNNING when something that it started still ran at the end.
         """
+        hosts = f"127.0.0.1 localhost {socket.gethostname()}\n::1 localhost\n"
+        (self.root / "etc/hosts").write_text(hosts)
         typed = self.root / "typed"
         typed.write_text(f"export ORIGIN=/origin\n{script}\n", encoding="utf-8")
         typed.chmod(0o755)

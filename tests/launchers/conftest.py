@@ -1,5 +1,6 @@
 """Python as AWS Glue has it, for Spark and for the Python shell."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from freshet.cli.context import ROOT, Place
 from freshet.deploy.bundles import pull_code, shell_bundle
 from freshet.deploy.wheels import PYTHON_SHELL, STREAMING, download, pins, product_wheel
+from sandbox.mysql import administrator as administrator_name
 from tests.environments import environment, find_python
 from tests.patience import HANGS_S
 
@@ -59,6 +61,7 @@ class Shell:
     """A Python with an old boto3 that is imported already, the script, and the bundle and the authorities in S3."""
 
     python: Path
+    requirements: Path
     is_glues_own: bool
     bundle: str
     authorities: str
@@ -87,14 +90,17 @@ class Shell:
 def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Glue's Python shell 3.9 and what is uploaded for it."""
     glues = find_python("3.9")
-    python = environment("shell", Path(__file__).with_name("shell.txt"), glues or sys.executable)
+    # The boto3 of 2022 cannot be imported by Python 3.12 or newer; there the oldest that can takes its part.
+    old = "shell.txt" if glues or sys.version_info < (3, 12) else "shell_newer.txt"
+    requirements = Path(__file__).with_name(old)
+    python = environment("shell", requirements, glues or sys.executable)
     wheels = download(pins(ROOT / "simulators/constraints.txt"), PYTHON_SHELL, CACHE)
     bundle = shell_bundle(ROOT, wheels, tmp_path_factory.mktemp("bundle") / "bundle.zip")
     s3, bucket = place.client("s3"), place.endpoints["staging_bucket"]
     s3.upload_file(str(bundle), bucket, "freshet/test/code/shell/bundle.zip")
     s3.upload_file(place.endpoints["mysql"]["tls_ca"], bucket, "freshet/test/code/shell/authorities.pem")
     base = f"s3://{bucket}/freshet/test/code/shell"
-    return Shell(python, bool(glues), f"{base}/bundle.zip", f"{base}/authorities.pem")
+    return Shell(python, requirements, bool(glues), f"{base}/bundle.zip", f"{base}/authorities.pem")
 
 
 # AWS Lambda calls a function in a process that has only its code, and boto3. Source: Lambda developer guide, "Python".
@@ -138,8 +144,10 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Function:
 
 
 def administrator(place: Place) -> Any:
-    """Connect as the one who may do everything, through the server's socket."""
-    return mysql.connector.connect(user="root", unix_socket=str(next(place.state.rglob("*.sock"))))
+    """Connect as the one who may do everything: the user of the system who made the server, through its socket."""
+    socket = next(place.state.rglob("*.sock"))
+    with contextlib.chdir(socket.parent):  # the path of a socket may have 107 bytes
+        return mysql.connector.connect(user=administrator_name(), unix_socket=socket.name)
 
 
 @pytest.fixture(scope="session")

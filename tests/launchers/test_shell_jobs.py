@@ -96,7 +96,7 @@ def test_the_bundles_boto3_wins(shell: Shell, place: Place, tmp_path: Path) -> N
     shell.run("run_sql", *words, FRESHET_TEST_CALLS=str(calls))
     place.warehouse.run([f"drop table {table}"])
     made = [call for call in map(json.loads, calls.read_text().splitlines()) if "operation" in call]
-    olds = pins(Path(__file__).with_name("shell.txt"))
+    olds = pins(shell.requirements)
     assert [("s3", "GetObject", "freshet/test/code/shell/bundle.zip")] == [
         (call["service"], call["operation"], call["Key"]) for call in made if f"botocore=={call['botocore']}" in olds
     ]
