@@ -153,7 +153,7 @@ class Machine:
             output.write(f"\n--- {user} types{' without a network' if offline else ''}\n{script}\n---\n".encode())
             output.flush()
             done = subprocess.run(
-                ["unshare", *namespaces, *command, user],
+                ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, *command, user],  # all of it ends with us
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, env={"PATH": os.environ["PATH"]},
             )  # fmt: skip
         return done.returncode
