@@ -12,6 +12,7 @@ from freshet.ledger.effect import Action, Staged
 from freshet.ledger.keys import Key
 from freshet.ledger.positions import Position
 from streaming_job import changed_keys, group, rows
+from streaming_job import round as rounds
 from streaming_job.changed_keys import ChangedKeys, RecordOutcome, Shape
 from streaming_job.group import Full
 from streaming_job.pending import Quota
@@ -32,7 +33,7 @@ from streaming_job.questions import (
     Wait,
 )
 from streaming_job.rate_limiter import RateLimiter
-from streaming_job.round import Given, one_round
+from streaming_job.round import Given
 from tests.model.source import CANNOT_BE_STAGED, FIELDS, State, evaluate, norm, shape_of
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class Job:
             held=p.held,
             quota=Quota(self.world.rows_max, self.world.coalesce_over, 2),
         )
-        decided = yield from self._answered(name, one_round(given), plain=False)
+        decided = yield from self._answered(name, rounds.one_round(given), plain=False)
         self.limiter = self.limiter.after_taking(decided.taken_rows)
         self._keep_to_cap(decided.taken_rows)
         p.held = decided.held

@@ -23,7 +23,7 @@ from streaming_job import changed_keys, generations, group, pending, probe, ques
 from streaming_job import round as rounds
 from streaming_job.changed_keys import ChangedKeys, Shape
 from streaming_job.questions import Asked, Limits, Look, Sight, StagedRows
-from tests.model import job, source, stream
+from tests.model import source, stream
 from tests.model.simulation import COALESCE_NEVER, Settings
 
 Patch = tuple[Any, str, Any]
@@ -67,10 +67,13 @@ def _everywhere(new: Callable[..., Any], name: str, *owners: Any) -> tuple[Patch
 
 
 # A sweep comes by whatever a walk missed, so it hides some mutants.
-NO_SWEEP_HELPS = Settings(coalesce_over=COALESCE_NEVER, keys_max=COALESCE_NEVER, unseen=0, silent=0)
-SMALL_MEMORY = replace(NO_SWEEP_HELPS, keys_max=4)
+NO_SWEEP_HELPS = Settings(
+    coalesce_over=COALESCE_NEVER, keys_max=COALESCE_NEVER, unseen=0, silent=0, outages=0, replicas=0
+)
+SMALL_MEMORY = replace(NO_SWEEP_HELPS, keys_max=4, outages=6)
 UNSEEN = replace(NO_SWEEP_HELPS, unseen=2)
 FAILOVER = replace(UNSEEN, unseen_kinds=("failover",))
+REPLICAS = replace(NO_SWEEP_HELPS, replicas=6)
 SILENT = replace(NO_SWEEP_HELPS, silent=3)
 
 # ---- V1, V2: the probe
@@ -368,7 +371,7 @@ MUTANTS: dict[str, Mutant] = {
         "V4",
         "a new pipeline starts at the tip of the stream, where changes may be logged and not yet visible",
         ((commits, "of_new_pipeline", _group_positions),),
-        replace(NO_SWEEP_HELPS, second_joins_late=True),
+        replace(NO_SWEEP_HELPS, second_joins_late=True, visible_after_s=20.0),
     ),
     "no_head_check": Mutant("V5", "a commit follows any head", ((commits, "may_follow", lambda _head, _commit: True),)),
     "lock_last": Mutant(
@@ -396,13 +399,13 @@ MUTANTS: dict[str, Mutant] = {
         "V6",
         "nobody asks which server answered",
         ((rows, "are_of_one_writer", lambda _server, _answered: True),),
-        NO_SWEEP_HELPS,
+        REPLICAS,
     ),
     "replica_walks": Mutant(
         "V6",
         "the server is checked in the statement that reads rows, not in probes, walks and sweeps",
-        ((job, "one_round", _rows_alone_are_checked),),
-        NO_SWEEP_HELPS,
+        ((rounds, "one_round", _rows_alone_are_checked),),
+        directed="test_a_round_that_a_replica_answers_writes_nothing",
     ),
     "two_statements_per_row": Mutant(
         "V6", "fact and dimensions are read by two statements", ((rows, "statements", _two_statements),)

@@ -33,6 +33,9 @@ class Settings:
     unseen: int | None = None
     unseen_kinds: tuple[str, ...] = ("truncate", "swap", "failover")
     silent: int | None = None
+    outages: int | None = None
+    replicas: int | None = None
+    visible_after_s: float = VISIBLE_AFTER_S
     resend: float = 0.06
     second_joins_late: bool | None = None
 
@@ -41,7 +44,7 @@ class World:
     def __init__(self, seed: int, settings: Settings) -> None:
         rng = self.rng = random.Random(seed)
         self.now = 0.0
-        self.source = Source(rng, VISIBLE_AFTER_S)
+        self.source = Source(rng, settings.visible_after_s)
         self.stream = Stream(rng, self.source, settings.resend)
         self.warehouse = Warehouse(rng, ("p0", "p1"))
         self.deletes = {
@@ -59,7 +62,7 @@ class World:
         self.rows_per_s = rng.choice((8.0, 1000.0))
         late = rng.random() < 0.3 if settings.second_joins_late is None else settings.second_joins_late
         self.pipelines = ["p0"] if late else list(SHAPES)
-        self.joins_at_op = rng.randrange(5, 25) if late else 0
+        self.joins_at_op = rng.randrange(5, 60) if late else 0
         self.faults: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.quarantined = 0
@@ -131,9 +134,11 @@ class Schedule:
         self.unseen_kinds = settings.unseen_kinds
         if settings.unseen is not None:
             self.unseen = settings.unseen
+        self.outages_left = rng.choice((0, 2)) if settings.outages is None else settings.outages
+        self.replicas_left = rng.choice((0, 2)) if settings.replicas is None else settings.replicas
         if settings.silent is not None:
             self.silent = settings.silent
-        self.kills = self.zombies = self.outages = self.replicas = 0
+        self.kills = self.zombies = 0
         self.unhealed = False
 
     def turn(self) -> None:
@@ -170,16 +175,16 @@ class Schedule:
             self.zombies += 1
             world.faults["zombie"] += 1
             world.new_job()
-        elif dice < 0.215 and self.outages < 5 and self.ops and self.outages * 7 + 4 <= done:
-            self.outages += 1
+        elif dice < 0.2135 and self.outages_left and self.ops and done >= 6:
+            self.outages_left -= 1
             name = rng.choice(list(SHAPES))
-            world.broken_until[name] = world.now + rng.random() * 6
+            world.broken_until[name] = world.now + rng.random() * 4
             world.say(f"the target of {name} is away until {world.broken_until[name]:.2f}s")
-        elif dice < 0.218 and self.replicas < 5 and self.ops and self.replicas * 6 + 4 <= done:
-            self.replicas += 1
-            world.source.replica_until = world.now + rng.random() * 5
+        elif dice < 0.215 and self.replicas_left and self.ops and done >= 6:
+            self.replicas_left -= 1
+            world.source.replica_until = world.now + rng.random() * 3
             world.say("a proxy sends reads to a replica")
-        elif dice < 0.222 and self.unseen and done > 8 and self.ops:
+        elif dice < 0.217 and self.unseen and done > 8 and self.ops:
             self.unseen -= 1
             kind = rng.choice(self.unseen_kinds)
             world.source.change_unseen(kind)

@@ -17,6 +17,7 @@ from freshet.ledger.keys import Key, as_warehouse, decoded, encoded
 from freshet.ledger.pending import Entry, What
 from freshet.ledger.positions import END, START, Kind, Position, advanced, least, of_new_pipeline
 from streaming_job import changed_keys, group, pending, probe, rate_limiter, rows
+from streaming_job import round as rounds
 from streaming_job.changed_keys import ChangedKeys, Deletes, Join, Record, RecordOutcome, Shape
 from streaming_job.pending import Quota
 from streaming_job.questions import (
@@ -33,7 +34,7 @@ from streaming_job.questions import (
     StagedRows,
     Wait,
 )
-from streaming_job.round import Given, Round, one_round
+from streaming_job.round import Given, Round
 
 SHAPE = Shape(
     "orders", {"buyer": Join("people"), "seller": Join("people"), "city": Join("cities", "buyer")}, Deletes.APPLY
@@ -73,7 +74,7 @@ def a_round(
 
     begin = {"changed": ChangedKeys(), "through": remembered.positions, "commit_id": "new", "now": 10.0, "turn": 1}
     decided: Round = answered(
-        one_round(Given(SHAPE, remembered, allowed=100, held=dict(back_off), **{**begin, **given})), answer
+        rounds.one_round(Given(SHAPE, remembered, allowed=100, held=dict(back_off), **{**begin, **given})), answer
     )
     return decided, read
 
@@ -303,8 +304,12 @@ def test_the_rate_limiter_gives_no_more_than_its_rate() -> None:
 
 @pytest.mark.parametrize(
     ("deletes", "gone", "moved"),
-    [(Deletes.IGNORE, Action.KEEP, Action.DELETE), (Deletes.APPLY, Action.DELETE, Action.DELETE), (Deletes.MARK, Action.MARK, Action.DELETE)],
-)  # fmt: skip
+    [
+        (Deletes.IGNORE, Action.KEEP, Action.DELETE),
+        (Deletes.APPLY, Action.DELETE, Action.DELETE),
+        (Deletes.MARK, Action.MARK, Action.DELETE),
+    ],
+)
 def test_what_becomes_of_a_key(deletes: Deletes, gone: Action, moved: Action) -> None:
     """A mode of deletes decides about rows that are gone, and about nothing else."""
 
@@ -325,11 +330,13 @@ def test_a_round_that_a_replica_answers_writes_nothing() -> None:
     def answer(question: Question) -> Answer:
         if isinstance(question, Look):
             return Answer(SIGHT, frozenset({("server", False)}))
+        if isinstance(question, Rows):
+            return Answer(StagedRows((), 1), frozenset({("server", False)}))
         return Answer((), frozenset({("server", True)}))
 
     given = Given(SHAPE, HEAD, ChangedKeys({(1,): False}), {}, "new", 1.0, 1, 10)
     with pytest.raises(EnvironmentFault, match="read-only"):
-        answered(one_round(given), answer)
+        answered(rounds.one_round(given), answer)
 
 
 # ---- positions, outcome, several pipelines
