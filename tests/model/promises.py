@@ -30,19 +30,20 @@ ELSEWHERE = {
 }
 HEAD = """# Promises, and what would break them
 
-The decisions of the keys-in, rows-out job are pure functions. `tests/model` runs them without Spark on virtual time, under seeded
-faults: changes that are visible seconds after they are in the stream, records sent again, doubled, out of order or cut, kills
-between any two statements, a second job beside the first, statements that run late, answers that are lost, shards split and merged,
-moved keys, three modes of deletes, TRUNCATE and tables swapped by rename, a server that takes over without its tail, changes that
-no record tells of, reads that go to a replica, pipelines that fail, join late or overflow memory, requests, caps.
+The decisions of the keys-in, rows-out job are pure functions. `tests/model` runs them without Spark on virtual time, under
+seeded faults: changes that are visible seconds after they are in the stream, records sent again, doubled, out of order or
+cut, kills between any two statements, a second job beside the first, statements that run late, answers that are lost,
+shards split and merged, moved keys, three modes of deletes, TRUNCATE and tables swapped by rename, a server that takes over
+without its tail, changes that no record tells of, reads that go to a replica, pipelines that fail, join late or overflow
+memory, requests, caps.
 
-`make test` runs 1,000 seeds, `make model SEEDS=20000` as many as you like. A seed that fails prints its last events and the command
-that runs it again.
+`make test` runs 1,000 seeds, `make model SEEDS=20000` as many as you like. A seed that fails prints its last events and the
+command that runs it again.
 
-A promise is worth what notices its breach. Each line below is one wrong decision, applied as a patch in `tests/model/mutants.py`. The test
-beside it is red as soon as the suite does not notice. What the model does not show is the world itself: that MySQL, DMS, Kinesis
-and Redshift answer as the model's do is shown by the tests of the job against real servers. The job that runs today does not use
-these decisions yet: see [the model](decisions/2026-11-28-the-model.md).
+A promise is worth what notices its breach. Each line below is one wrong decision, applied as a patch in
+`tests/model/mutants.py`. The test beside it is red as soon as the suite does not notice. What the model does not show is
+the world itself: that MySQL, DMS, Kinesis and Redshift answer as the model's do is shown by the tests of the job against
+real servers. The job that runs today does not use these decisions yet: see [the model](decisions/2026-11-28-the-model.md).
 
 """
 

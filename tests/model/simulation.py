@@ -175,12 +175,18 @@ class Schedule:
             self.zombies += 1
             world.faults["zombie"] += 1
             world.new_job()
-        elif dice < 0.2135 and self.outages_left and self.ops and done >= 6:
+        elif (
+            dice < 0.2135
+            and self.outages_left
+            and self.ops
+            and done >= 6
+            and world.now > max(world.broken_until.values())
+        ):
             self.outages_left -= 1
             name = rng.choice(list(SHAPES))
             world.broken_until[name] = world.now + rng.random() * 4
             world.say(f"the target of {name} is away until {world.broken_until[name]:.2f}s")
-        elif dice < 0.215 and self.replicas_left and self.ops and done >= 6:
+        elif dice < 0.215 and self.replicas_left and self.ops and done >= 6 and world.now > world.source.replica_until:
             self.replicas_left -= 1
             world.source.replica_until = world.now + rng.random() * 3
             world.say("a proxy sends reads to a replica")
