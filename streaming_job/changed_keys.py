@@ -12,6 +12,7 @@ Gives:  for one pipeline, the fact's keys (moved or not) and the rows of joined 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from freshet.ledger.keys import Key, as_warehouse
@@ -49,7 +50,7 @@ class Shape:
         """Give every alias under which a table is joined; also the fact's, in a self-join."""
         return tuple(alias for alias, join in self.joins.items() if join.table == table)
 
-    @property
+    @cached_property
     def tables(self) -> frozenset[str]:
         """Every table that the pipeline follows."""
         return frozenset({self.fact, *(join.table for join in self.joins.values())})

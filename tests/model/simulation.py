@@ -13,7 +13,7 @@ from freshet.ledger import requests
 from streaming_job import generations
 from streaming_job.changed_keys import Deletes
 from tests.model.job import Job
-from tests.model.source import SHAPES, Source, evaluate, norm
+from tests.model.source import CANNOT_BE_STAGED, SHAPES, Source, evaluate
 from tests.model.stream import Stream
 from tests.model.warehouse import Warehouse, warehouse_form
 
@@ -235,7 +235,7 @@ def judge(world: World) -> str:
         tables, rows = world.warehouse.tables[name], world.source.visible.tables
         want = {key: evaluate(name, rows, form) for form, (key, _) in rows[fact].items()}
         there = set(want)
-        cannot = {key for key, values in want.items() if values is not None and values[1] == 8}
+        cannot = {key for key, values in want.items() if values is not None and values[1] == CANNOT_BE_STAGED}
         quarantined = {warehouse_form(key[0]) for key in tables.quarantine}
         if quarantined != {warehouse_form(key) for key in cannot}:
             return f"{name}: quarantine is {sorted(map(str, quarantined))}, not {sorted(map(str, cannot))}"
@@ -300,6 +300,3 @@ def count(results: list[Run]) -> dict[str, int]:
             }
         )
     return dict(total)
-
-
-__all__ = ["Run", "Settings", "count", "norm", "run"]

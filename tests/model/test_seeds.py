@@ -6,7 +6,8 @@ from tests.model.simulation import count, run
 
 SEEDS = 1_000
 SEEDS_PER_TEST = 50
-# Seeds that failed once, while the decisions or the model were made; each was another mistake.
+# Seeds that failed once. 579: a quarantined row vanished without a record, and no side of a sweep came by its key. The others
+# were mistakes of the model.
 FAILED_ONCE = (31, 39, 107, 325, 415, 579)
 FAULTS = {
     "kill",
