@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares what is missing first.
 # Temporary files lie in the clone too: the system's own folder for them may be small, or forbid programs.
 IN_CLONE = JAVA_HOME="$$(cat .venv/java_home)" TMPDIR="$$(pwd -P)/.freshet/tmp"
-.PHONY: help setup demo test check soak fresh bench clean
+.PHONY: help setup demo test check soak model fresh bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo 'make setup             .venv, Java 17 or 21 and MariaDB, whichever is missing'
 	@echo 'make check             ruff and mypy'
 	@echo 'make soak              the long, randomized tests'
+	@echo 'make model             the decisions under seeded faults; SEEDS=20000 for more than the 1,000 of the tests'
 	@echo 'make bench             the benchmarks'
 	@echo 'make fresh             demo and tests on bare Debian 12 and 13, as root, some hours'
 	@echo 'make clean             remove .venv, the state of the sandbox and the caches'
@@ -33,6 +34,9 @@ check: setup
 
 soak: setup
 	@$(IN_CLONE) .venv/bin/python -m pytest -m slow $(ARGS)
+
+model: setup
+	@.venv/bin/python -m tests.model $(SEEDS)
 
 fresh:
 	@python3 -m tests.fresh $(ARGS)

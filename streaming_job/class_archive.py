@@ -1,4 +1,5 @@
-"""`python -m streaming_job.class_archive`: keep Spark's loaded classes in a file, so that the next Spark starts in half the time.
+"""`python -m streaming_job.class_archive`: keep Spark's loaded classes in a file, so that the next Spark starts in half the
+time.
 
 Run once by `make setup`. The JVM ignores the file without a word when Java or Spark changed; nothing depends on it.
 

@@ -1,0 +1,1 @@
+"""The job's decisions, driven without Spark on virtual time by seeded faults."""
