@@ -82,6 +82,12 @@ find_java() {
 
 has_mariadb() { command -v mariadbd >/dev/null 2>&1 && command -v mariadb-install-db >/dev/null 2>&1; }
 
+# Tells whether this user may install; as_root then holds what goes before such a command.
+is_admin() {
+    as_root=''
+    [ "$(id -u)" = 0 ] || { sudo -n true 2>/dev/null && as_root='sudo -n'; }
+}
+
 # Runs apt-get or dpkg as root; waits while another program holds the lock of apt's lists or of dpkg.
 as_admin() {
     waited=0
@@ -110,12 +116,10 @@ apt_java() {
 
 # Installs Debian packages, or says how to; the word java stands for the one that the archive has.
 apt_install() {
-    as_root=''
-    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+    if ! is_admin; then
         choose_java "$@" || stop "missing: $*. Run: sudo apt-get update; then this again, which names the packages"
         stop "missing: $packages. Run: sudo apt-get update && sudo apt-get install -y --no-install-recommends $packages"
     fi
-    [ "$(id -u)" = 0 ] || as_root='sudo -n'
     # What a private umask would make unreadable for others belongs to the whole system.
     mask=$(umask)
     umask 022
@@ -123,11 +127,23 @@ apt_install() {
     as_admin apt-get -qq update || stop_logged 'apt-get update failed'
     choose_java "$@" || stop "the system archive has no Java $JAVA_VERSIONS; install one and set JAVA_HOME to it"
     say "installing $packages with apt-get"
-    # What an interrupted installation left half done comes first; else apt-get refuses.
-    as_admin dpkg --configure -a || stop_logged 'dpkg could not finish what was begun before'
+    finish_interrupted
     # shellcheck disable=SC2086  # words, on purpose
     as_admin apt-get -qq install -y --no-install-recommends $packages || stop_logged "apt-get could not install $packages"
     umask "$mask"
+}
+
+# Finishes an installation that was interrupted: what it left may look whole, such as a Java without its settings.
+finish_interrupted() {
+    half=$(dpkg --audit 2>/dev/null) || half=''
+    [ -n "$half" ] || return 0
+    if is_admin; then
+        say 'finishing an installation that was interrupted (dpkg --configure -a)'
+        as_admin dpkg --configure -a || as_admin apt-get -qq install -y --fix-broken --no-install-recommends ||
+            stop_logged 'dpkg could not finish what was begun before'
+    elif printf '%s\n' "$half" | grep -Eq 'openjdk|java|mariadb|python3'; then
+        stop 'an installation was interrupted. Run: sudo dpkg --configure -a; then this again'
+    fi
 }
 
 # Puts the package of the archive's Java in the place of the word java.
@@ -160,6 +176,7 @@ prepare_system() {
         missing_apt="$missing_apt $venv"
         missing_brew="$missing_brew python@3.13"
     fi
+    finish_interrupted
     [ -z "$missing_apt" ] || install_missing "${missing_apt# }" "${missing_brew# }"
     has_mariadb || stop 'mariadbd or mariadb-install-db is still not on the PATH'
     java_home=$(find_java) || stop 'no Java 17 or 21 was found; set JAVA_HOME to one'

@@ -123,7 +123,7 @@ def test_apt_in_use_is_waited_for(tmp_path: Path, bare_path: Path) -> None:
     """While another program holds apt's lock the set-up says so once, and tries again."""
     tool(bare_path, "id", "echo 0")
     tool(bare_path, "sleep", ":")
-    tool(bare_path, "dpkg", ":")
+    tool(bare_path, "dpkg", '[ "$1" != --audit ] || echo "openjdk-17-jre-headless is not configured"')
     tool(bare_path, "apt-cache", "echo '  Candidate: 17.0.3'")
     lock = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
     folder = bare_path
@@ -139,6 +139,16 @@ def test_apt_in_use_is_waited_for(tmp_path: Path, bare_path: Path) -> None:
     assert "dpkg --configure -a" in calls
     assert "apt-get -qq install -y --no-install-recommends mariadb-server-core" in calls
     assert 3 == done.returncode  # this apt-get installs nothing
+
+
+@needs_a_bare_machine
+def test_half_an_installation_is_finished_first(tmp_path: Path, bare_path: Path) -> None:
+    """A Java whose settings are not there yet says its version all the same; who may not finish it is told to have it done."""
+    tool(bare_path, "id", "echo 1000")
+    tool(bare_path, "dpkg", "echo ' openjdk-17-jre-headless:amd64 OpenJDK Java runtime'")
+    done = set_up(tmp_path / "clone", bare_path)
+    assert 3 == done.returncode
+    assert "sudo dpkg --configure -a" in done.stderr
 
 
 def test_apt_that_stays_in_use_is_no_endless_wait(tmp_path: Path, bare_path: Path) -> None:
