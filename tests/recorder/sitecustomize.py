@@ -33,8 +33,12 @@ def sites() -> list[list[Any]]:
     frame, found = sys._getframe(1), []
     while frame := frame.f_back:  # type: ignore[assignment]
         parts = frame.f_code.co_filename.split("/")
-        at = max((parts.index(name) for name in PROGRAMS if name in parts), default=len(parts) - 1)
-        if at < len(parts) - 1 or parts[-1] in SCRIPTS:
+        # The last one of that name: the clone's own folder may be called freshet too.
+        at = max(
+            (len(parts) - 1 - parts[::-1].index(name) for name in PROGRAMS if name in parts), default=len(parts) - 1
+        )
+        ours = at < len(parts) - 1 and "site-packages" not in parts[at:]
+        if ours or parts[-1] in SCRIPTS:
             found.append(["/".join(parts[at:]), frame.f_code.co_name, frame.f_lineno])
     return found
 
