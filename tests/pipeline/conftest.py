@@ -11,7 +11,8 @@ import mysql.connector as mysql_connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from sandbox.mysql import program
+from sandbox.mysql import administrator, install, program, temporary
+from sandbox.state import State
 from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[2]
@@ -23,20 +24,16 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
     """A MySQL server of its own, with an empty database `sports`."""
     home = tmp_path_factory.mktemp("mysql")
     user = ["--user=root"] if os.geteuid() == 0 else []
-    (home / "tmp").mkdir()
-    # The installer is a shell script that cuts its arguments at blanks; the path of a socket may have 107 bytes.
-    installed = [program("mariadb-install-db"), "--no-defaults", "--skip-test-db", "--datadir=./data", *user]
-    subprocess.run(
-        [*installed, "--auth-root-authentication-method=normal"],
-        check=True, capture_output=True, cwd=home, env=os.environ | {"TMPDIR": str(home / "tmp")},
-    )  # fmt: skip
+    state = State(home)
+    state.make()
+    install(state)
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
             [
                 program("mariadbd"),
                 "--no-defaults",
-                f"--datadir={home}/data",
-                f"--tmpdir={home}/tmp",
+                f"--datadir={state.mysql}",
+                f"--tmpdir={temporary(state)}",
                 "--socket=s",
                 "--skip-networking",
                 *user,
@@ -51,7 +48,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
             stderr=log,
         )
     try:
-        with _connected(home / "data") as connection:
+        with _connected(state.mysql) as connection:
             for statement in ("create database sports", "use sports", *_source()):
                 _run(connection, statement)
             yield connection
@@ -63,8 +60,8 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
 def _connected(data: Path) -> MySQLConnectionAbstract:
     for _ in range(int(HANGS_S * 10)):
         try:
-            with contextlib.chdir(data):
-                return mysql_connector.connect(unix_socket="s", user="root", autocommit=True)
+            with contextlib.chdir(data):  # the path of a socket may have 107 bytes
+                return mysql_connector.connect(unix_socket="s", user=administrator(), autocommit=True)
         except mysql_connector.Error:
             time.sleep(0.1)
     pytest.fail("mariadbd did not answer")

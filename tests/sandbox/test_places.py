@@ -1,6 +1,7 @@
 """A sandbox runs in any folder, and what it runs as another user gets where that user may not go."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from sandbox import control
 from sandbox.errors import MissingPart
-from sandbox.redshift import postgres_programs
+from sandbox.redshift import postgres, postgres_programs
 
 PLACES = ["""it's a "dir" of $HOME é""", "/".join("a-rather-long-name-of-a-folder" for _ in range(6))]
 
@@ -41,14 +42,15 @@ def test_initdb_runs_where_its_path_has_quotes(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(postgres_programs, "program", lambda _name: initdb)
     with postgres_programs.plain_initdb() as plain:
         assert plain != initdb
-        as_another = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        entry = ["--securebits=+no_setuid_fixup", "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
-        words = [*as_another, *entry, "--"] if os.geteuid() == 0 else []
         data = tmp_path / "data"
         data.mkdir()
         if os.geteuid() == 0:
-            os.chown(data, 65534, 65534)
-        subprocess.run([*words, str(plain), "--pgdata", str(data), "--no-sync", "--username", "x"], check=True, cwd="/")
+            shutil.chown(data, postgres._UNPRIVILEGED)
+        subprocess.run(
+            [*postgres._as_allowed(), str(plain), "--pgdata", str(data), "--no-sync", "--username", "x"],
+            check=True,
+            cwd="/",
+        )
     assert not plain.exists()
 
 
@@ -68,10 +70,8 @@ def test_root_runs_postgres_behind_a_folder_of_its_own(tmp_path: Path, monkeypat
     private.mkdir(mode=0o700)
     initdb = behind(private)
     monkeypatch.setattr(postgres_programs, "program", initdb.with_name)
-    monkeypatch.setattr("sandbox.redshift.postgres.program", initdb.with_name)
-    from sandbox.redshift.postgres import Postgres
-
-    server = Postgres(private / "state", "dev")
+    monkeypatch.setattr(postgres, "program", initdb.with_name)
+    server = postgres.Postgres(private / "state", "dev")
     try:
         server.start()
         with server.connect() as connection:
