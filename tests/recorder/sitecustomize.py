@@ -25,6 +25,7 @@ RESOURCE_NAMES = (
 # Where the programs' own code lies, in the clone, in a wheel or unpacked from a bundle.
 PROGRAMS = ("batch_jobs", "freshet", "streaming_job", "shop")
 SCRIPTS = ("bootstrap.py", "python_shell.py", "initial.py", "incremental.py", "upsert.py")
+CLONE = __file__.removesuffix("tests/recorder/sitecustomize.py")  # its folder may be called as one of the programs is
 FILE = os.environ.get("FRESHET_TEST_CALLS", "")
 
 
@@ -32,13 +33,9 @@ def sites() -> list[list[Any]]:
     """Name the lines of the programs that are at work: file, function, line; the innermost one first."""
     frame, found = sys._getframe(1), []
     while frame := frame.f_back:  # type: ignore[assignment]
-        parts = frame.f_code.co_filename.split("/")
-        # The last one of that name: the clone's own folder may be called freshet too.
-        at = max(
-            (len(parts) - 1 - parts[::-1].index(name) for name in PROGRAMS if name in parts), default=len(parts) - 1
-        )
-        ours = at < len(parts) - 1 and "site-packages" not in parts[at:]
-        if ours or parts[-1] in SCRIPTS:
+        parts = frame.f_code.co_filename.removeprefix(CLONE).split("/")
+        at = max((parts.index(name) for name in PROGRAMS if name in parts), default=len(parts) - 1)
+        if at < len(parts) - 1 or parts[-1] in SCRIPTS:
             found.append(["/".join(parts[at:]), frame.f_code.co_name, frame.f_lineno])
     return found
 
