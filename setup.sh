@@ -185,10 +185,8 @@ prepare_system() {
 
 # What a user's pip is told elsewhere must not change what is installed; where the packages come from is the user's choice.
 pip() {
-    mkdir -p .venv/tmp
     PIP_REQUIRE_HASHES=0 PIP_USER=0 PIP_NO_DEPS=0 PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 \
-        TMPDIR="$here/.venv/tmp" logged .venv/bin/python -m pip "$@"
-    rm -rf .venv/tmp
+        logged .venv/bin/python -m pip "$@"
 }
 
 # A console script names its interpreter by a path, and a path with quotes cannot be written there.
@@ -231,6 +229,9 @@ fi
 [ -d .freshet ] || mkdir -m 700 .freshet
 (umask 077 && : >"$LOG")
 prepare_system
+# The system's own folder for temporary files may be small, or forbid programs. Not for apt-get: its helper is another user.
+mkdir -p .freshet/tmp
+export TMPDIR="$here/.freshet/tmp"
 prepare_python
 printf '%s\n' "$java_home" >.venv/java_home
 say "keeping Spark's classes for quicker starts"

@@ -93,7 +93,7 @@ mount -o remount,bind,ro {HOMES}/{USER}
         "two clones at once",
         steps(
             f"({clone('one')})", f"({clone('two')})",
-            f"(cd one && {DEMO} > ../one.out 2>&1) & (cd two && {DEMO}) && wait $!",
+            f"{{ (cd one && {DEMO} > ../one.out 2>&1) & }} && (cd two && {DEMO}) && wait $!",
             "tail -n 1 one.out",
         ),
     ),
