@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from freshet.errors import DefinitionError
-from freshet.pipeline.ddl import OWN_COLUMNS, target_ddl
+from freshet.pipeline.ddl import own_columns, target_ddl
 from freshet.pipeline.definition import Definition
 from freshet.pipeline.model import Dimension, Pipeline
 from freshet.pipeline.privacy import in_the_clear, looks_personal
@@ -46,7 +46,7 @@ def describe(
         "freshness_s": pipeline.freshness_s,
         "distkey": pipeline.distkey,
         "sortkey": list(pipeline.sortkey),
-        "own_columns": OWN_COLUMNS,
+        "own_columns": own_columns(pipeline),
         "ddl": target_ddl(pipeline),
         "sql": pipeline.select_sql(),
         "advice": [*definition.advice, *_unbounded(definition, pipeline), *advice],

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from freshet.pipeline.functions import FUNCTIONS, refusal
 from freshet.pipeline.language import place_of
-from freshet.pipeline.model import quote
+from freshet.pipeline.model import quote, row_column
 from freshet.pipeline.problems import Place, Problems, did_you_mean
 from freshet.pipeline.types import VARCHAR_BYTES_MAX
 
@@ -150,7 +150,7 @@ class Expressions:
         if node.table not in self._aliases:
             hint = did_you_mean(node.table, self._aliases) or f"; the tables are {', '.join(self._aliases)}"
             return self._refuse(f"there is no table {node.table} in this SELECT{hint}", node)
-        return f"{quote(node.table)}.{quote(node.name)}"
+        return quote(row_column(node.table, node.name))
 
     def _literal(self, node: exp.Literal) -> str:
         if not node.is_string:

@@ -7,7 +7,7 @@ Gives:  a Pipeline whose outputs have no types yet; every reason why the two do 
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition
 from freshet.pipeline.model import Column, Dimension, JoinTerm, Output, Pipeline, Table
-from freshet.pipeline.privacy import protections
+from freshet.pipeline.privacy import protections, split_protection
 from freshet.pipeline.problems import Problems, did_you_mean
 from freshet.pipeline.select import Item, Join, Use
 from freshet.pipeline.source import SourceSchema, SourceTable
@@ -186,4 +186,5 @@ def _table(alias: str, definition: Definition, source: SourceSchema, types: Type
 def _untyped(item: Item, definition: Definition) -> Output:
     aliases = definition.select.aliases
     sources = tuple(dict.fromkeys(f"{aliases[use.alias]}.{use.column}" for use in item.uses))
-    return Output(item.name, item.comment, "", "", item.sql, sources, protections(item))
+    sql, outermost = split_protection(item)
+    return Output(item.name, item.comment, "", "", sql, sources, protections(item), outermost)

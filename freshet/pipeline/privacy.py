@@ -121,6 +121,14 @@ def protections(item: Item) -> str | None:
     return ", ".join(sorted(names & set(PROTECTIONS))) or None
 
 
+def split_protection(item: Item) -> tuple[str, str | None]:
+    """Give the SQL of an output without the protection of its whole value, and that protection; None if it has none."""
+    call = item.tree.unnest()
+    if isinstance(call, exp.Anonymous) and (name := str(call.this).lower()) in PROTECTIONS:
+        return item.sql.removeprefix(f"{name}(").removesuffix(")"), name
+    return item.sql, None
+
+
 def in_the_clear(item: Item) -> list[str]:
     """Name the columns, "alias.column", that reach an output outside every protection."""
     clear = []
