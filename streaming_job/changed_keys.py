@@ -1,8 +1,6 @@
 """Reduce change records to the keys that changed, before anything is asked of the source.
 
-A record may be late, doubled, out of order or cut. Its key is all that is believed. Nothing here runs in the present job:
-these are the decisions that the coming job and the tests in tests/model share, without Spark, boto3, MySQL, clock or
-randomness.
+A record may be late, doubled, out of order or cut. Its key is all that is believed.
 
 Reads:  keys of records of any table, in any order, with copies.
 Gives:  for one pipeline, the fact's keys (moved or not) and the rows of joined tables, each once; how many records had which

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from freshet.cli.context import ROOT, Place
 from freshet.pipeline.connection import connect
-from freshet.redshift.status import summary
+from freshet.ledger.status import summary
 from freshet.verify.compare import Comparison, Verifier
 from sandbox import control
 from streaming_job.arguments import Arguments
@@ -109,9 +109,7 @@ class River:
             "partition-key-type": "primary-key",
             "schema-name": self.database,
             "table-name": table,
-            "transaction-id": self.transaction,
-            "commit-timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
-            "transaction-record-id": 1,
+                        "commit-timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
             **{name.replace("_", "-"): value for name, value in metadata.items()},
         }
         return json.dumps({"data": data, "metadata": {k: v for k, v in fields.items() if v is not None}}).encode()
@@ -133,7 +131,7 @@ class River:
     def arguments(self, **arguments: Any) -> Arguments:
         endpoints = self.place.endpoints
         return Arguments(
-            pipeline_folder=str(self.folder),
+            pipeline_folders=str(self.folder),
             source_database=self.database,
             source_secret=endpoints["mysql_secret"],
             token_secret=endpoints["token_secret"],

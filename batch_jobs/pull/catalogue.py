@@ -18,7 +18,7 @@ from typing import Any, Final
 from batch_jobs.pull.cursors import CURSORS, CursorType
 from batch_jobs.pull.definition import STEP_COLUMN, TableToPull
 from freshet.errors import InputError
-from freshet.redshift.control_tables import SCHEMA as CONTROL_SCHEMA
+from freshet.redshift.catalogue import SCHEMA as CONTROL_SCHEMA
 from freshet.redshift.data_api import Warehouse
 
 DELETED_COLUMN: Final = "_freshet_deleted_at"

@@ -26,7 +26,7 @@ from freshet.cli.verify import open_verifier
 from freshet.errors import FreshetError, TerminalError
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import mask_digits_text
-from freshet.redshift.status import summary
+from freshet.ledger.status import summary
 
 PIPELINE = "sport_event_activity"
 TARGET = f"public.{PIPELINE}"

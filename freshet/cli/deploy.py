@@ -69,7 +69,7 @@ from freshet.deploy.templates import interface_endpoints, read_template
 from freshet.errors import InputError
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
 from freshet.redshift.data_api import StatementFailed
-from freshet.redshift.status import summary
+from freshet.ledger.status import summary
 
 CLOUDFORMATION = ROOT / "cloudformation"
 NOT_YET = "arn:aws:dms:not-imported-by-a-dry-run"

@@ -77,7 +77,7 @@ def start_job(
     endpoints, name = place.endpoints, folder.resolve().name
     state = jobs_folder(place)
     arguments = {
-        "pipeline_folder": folder,
+        "pipeline_folders": folder,
         "source_database": place.source_database,
         "source_secret": endpoints["mysql_secret"],
         "token_secret": endpoints["token_secret"],
@@ -86,7 +86,7 @@ def start_job(
         "workgroup": endpoints["redshift"]["workgroup"],
         "warehouse_database": endpoints["redshift"]["database"],
         "copy_role": endpoints["copy_role_arn"],
-        "lock_file": state / f"{name}.lock",
+        "lock_folder": state,
         "work_folder": state / f"{name}.spark",
     }
     return start_process(place, "streaming_job", name, options, arguments, on_line)

@@ -25,8 +25,8 @@ from freshet.cli.context import (
 )
 from freshet.deploy.state import read_state
 from freshet.errors import FreshetError, InputError
-from freshet.redshift.positions import utc
-from freshet.redshift.status import pipelines, recent_runs, shards, summary
+from freshet.ledger.positions import utc
+from freshet.ledger.status import pipelines, recent_runs, shards, summary
 
 
 def status(

@@ -16,7 +16,8 @@ import botocore.session
 import pyarrow as pa
 from botocore.config import Config
 
-from freshet.pipeline.connection import MySQLSettings, connect
+from freshet.mysql.asking import Source
+from freshet.pipeline.connection import MySQLSettings
 
 Batches = Iterable[pa.RecordBatch]
 FAILED_STEP = re.compile(r"step ([a-z_]+) failed in a task with ([A-Za-z_]+)")
@@ -83,13 +84,12 @@ def _session() -> boto3.Session:
     return boto3.Session(botocore_session=session)
 
 
-_connections: dict[MySQLSettings, Any] = {}
+_sources: dict[MySQLSettings, Source] = {}
 
 
-def mysql_connection(settings: MySQLSettings) -> Any:
+def source_connection(settings: MySQLSettings) -> Source:
     """Give this worker's connection to the source, opened again when it was lost."""
-    connection = _connections.get(settings)
-    if connection is not None and connection.is_connected():
-        return connection
-    _connections[settings] = connect(settings)
-    return _connections[settings]
+    source = _sources.get(settings)
+    if source is None or not source.is_open():
+        source = _sources[settings] = Source.open(settings)
+    return source

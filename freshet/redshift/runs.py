@@ -21,7 +21,7 @@ from typing import Final
 
 from freshet.errors import FreshetError
 from freshet.redshift.catalogue import missing_schemas, tables_of
-from freshet.redshift.control_tables import SCHEMA
+from freshet.redshift.catalogue import SCHEMA
 from freshet.redshift.data_api import Cancelled, Row, Warehouse, patiently
 from freshet.redshift.literals import quote
 

@@ -24,7 +24,7 @@ from freshet.pipeline.evaluate import dimension_rows, select_rows
 from freshet.pipeline.model import Output, Pipeline
 from freshet.pipeline.rows import UNFIT, rows_after, rows_by_key
 from freshet.redshift.data_api import Row, Warehouse
-from freshet.redshift.status import summary
+from freshet.ledger.status import summary
 
 ROUNDS_MAX: Final = 3
 KEYS_PER_QUERY: Final = 200
