@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from freshet.errors import EnvironmentFault, SourceChanged
 from freshet.ledger.keys import Key, as_warehouse
 from freshet.mysql import keys
-from freshet.mysql.asking import ONE_ROW, CutOff, Source, Gone
+from freshet.mysql.asking import ONE_ROW, CutOff, Gone, Source
 from freshet.mysql.keys import Found
 from freshet.mysql.literals import literal
 from freshet.pipeline.connection import MySQLSettings
@@ -43,7 +43,6 @@ from streaming_job.questions import (
     Wait,
 )
 from streaming_job.stage import Written
-
 
 
 class Connection:
@@ -157,11 +156,13 @@ class Answers:
         try:
             return self._answer(question)
         except Gone as changed:
-            raise self._changed(f"MySQL knows a table or column of its SELECT no more (error {changed.number})") from None
+            raise self._changed(
+                f"MySQL knows a table or column of its SELECT no more (error {changed.number})"
+            ) from None
 
     def _changed(self, what: str) -> SourceChanged:
         return SourceChanged(
-            f"pipeline {self.followed.pipeline.name}: {what}; nothing was written, the other pipelines go on. Edit the pipeline's "
+            f"pipeline {self.followed.pipeline.name}: {what}; nothing was written, the other pipelines go on. Edit its "
             "SELECT to what the source is now, and start the job again"
         )
 
@@ -184,7 +185,9 @@ class Answers:
                 try:
                     return Answer(*keys.in_parts(lambda key, most: keys.after(source, fact, key, most), cursor, limit))
                 except CutOff:
-                    raise EnvironmentFault(f"MySQL could not list keys of {fact.table} in time; is it overloaded?") from None
+                    raise EnvironmentFault(
+                        f"MySQL could not list keys of {fact.table} in time: is it overloaded?"
+                    ) from None
             case TargetKeys(cursor, limit):
                 return Answer(self.target.after(cursor, limit))
             case Rows(tasks):
@@ -202,8 +205,8 @@ class Answers:
                 return Answer(None)
         columns = ", ".join(walk.columns)
         raise EnvironmentFault(
-            f"MySQL could not find the rows of {walk.referrer.table} that refer to one key by {columns} in time: is there an index "
-            f"on {columns}? create index ... on {walk.referrer.table} ({columns})"
+            f"MySQL could not find the rows of {walk.referrer.table} that refer to one key by {columns} in time: is there an "
+            f"index on {columns}? create index ... on {walk.referrer.table} ({columns})"
         )
 
     def _rows(self, tasks: tuple[tuple[Asked, ...], ...], source: Source) -> Answer:
@@ -211,7 +214,9 @@ class Answers:
         files = evaluation.run(tasks, source)
         self.written += files
         self.looked_at = sum(map(len, tasks))
-        return Answer(StagedRows(files, sum(sum(file.rows.values()) for file in files)), frozenset({(self._server, False)}))
+        return Answer(
+            StagedRows(files, sum(sum(file.rows.values()) for file in files)), frozenset({(self._server, False)})
+        )
 
     def _look(self, source: Source) -> Answer:
         """Look at the server and at each used table: what changes when rows may have changed without a record."""

@@ -71,7 +71,6 @@ class Arguments(BaseModel):
         default=None, description="Spark master when not started by spark-submit, such as local[2]"
     )
 
-
     @property
     def folders(self) -> list[str]:
         """The pipelines' folders."""

@@ -1,8 +1,8 @@
 """Evaluate the SELECT over the rows that were read, in Spark SQL, so that every function has one meaning everywhere.
 
-A small round is read and staged by the driver itself: starting a task costs more than reading some hundred rows. A large one is one
-Spark job: keys are shared out, each task reads its rows, Spark SQL runs over them, each task stages what came of its part. There
-is no shuffle, window or checkpoint.
+A small round is read and staged by the driver itself: starting a task costs more than reading some hundred rows. A large one
+is one Spark job: keys are shared out, each task reads its rows, Spark SQL runs over them, each task stages what came of its part.
+There is no shuffle, window or checkpoint.
 
 Reads:  keys to look at.
 Gives:  staged files, from `streaming_job.stage`.
@@ -100,9 +100,9 @@ def _reading(
 ) -> Callable[[Batches], Batches]:
     def read(batches: Batches) -> Batches:
         for batch in batches:
-            for part in batch.column(0).to_pylist():
+            for part in batch.column(0).to_numpy():
                 source = source_connection(mysql)
-                yield from rows.read_task(source, followed, tasks[part], server).to_batches()
+                yield from rows.read_task(source, followed, tasks[int(part)], server).to_batches()
 
     return read
 
@@ -111,7 +111,11 @@ def _staging(staging: Staging) -> Callable[[Batches], Batches]:
     def stage(batches: Batches) -> Batches:
         for table in _tables(batches):
             for written in staging.stage(table):
-                row = {"object": [written.object], "bytes": [written.bytes], "rows": [list(written.rows.items())]}
+                row: dict[str, Any] = {
+                    "object": [written.object],
+                    "bytes": [written.bytes],
+                    "rows": [list(written.rows.items())],
+                }
                 yield pa.RecordBatch.from_pydict(row, schema=REPORT)
 
     return stage

@@ -140,7 +140,9 @@ class Job:
 
     def _read_pages(self) -> int:
         """Read the stream once for all, and take each record into every pipeline."""
-        budget = Budget(records=self.arguments.records_per_shard, seconds_after_first=max(1.0, self._least_every_s() / 4))
+        budget = Budget(
+            records=self.arguments.records_per_shard, seconds_after_first=max(1.0, self._least_every_s() / 4)
+        )
         records, left_out, ended = 0, dict[str, int](), False
         everyone = [running for running in self.pipelines.values() if not running.left_out]
         for shard, page in self.reader.read(budget):
@@ -219,7 +221,9 @@ class Job:
             running.failing_since = running.failing_since or now
             running.due_at = now + group.retry_after_s(running.failures)
             try:
-                self._say_failed(error, running.failures, now - running.failing_since, "round failed and is tried again")
+                self._say_failed(
+                    error, running.failures, now - running.failing_since, "round failed and is tried again"
+                )
             except TerminalError as terminal:
                 self.pipelines.pop(running.name, None)
                 self.ended[running.name] = terminal

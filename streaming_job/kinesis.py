@@ -1,7 +1,7 @@
 """Step 1: read the stream once, for all pipelines that are due, each shard from where the least of them stands.
 
-A read takes whole pages of every shard, children of a split too, until the tip, the shard's end, or a budget. A position moves when its
-page has been taken in, and not before: whatever breaks, what was not taken in is read again.
+A read takes whole pages of every shard, children of a split too, until the tip, the shard's end, or a budget. A position
+moves when its page has been taken in, and not before: whatever breaks, what was not taken in is read again.
 
 Reads:  positions.
 Gives:  pages, in each shard's order; how far each shard was read.
@@ -159,9 +159,7 @@ class Reader:
             shard.take_in(page)
 
 
-def _pages(
-    client: Any, stream: str, shards: Sequence[Shard], budget: Budget
-) -> Iterator[tuple[Shard, Page]]:
+def _pages(client: Any, stream: str, shards: Sequence[Shard], budget: Budget) -> Iterator[tuple[Shard, Page]]:
     """Read several shards at once, since each waits for its own quota; pages of one shard come in their order."""
     arrived: queue.Queue[tuple[Shard, Page | BaseException | None]] = queue.Queue(maxsize=PAGES_WAITING_MAX)
     abandoned = threading.Event()
@@ -239,9 +237,7 @@ def read_shard(client: Any, stream: str, shard: Shard, budget: Budget) -> Iterat
             records += len(page.records)
             size += sum(len(record["Data"]) for record in page.records)
             last = page.records[-1]
-            position = Position(
-                Kind.AFTER, int(last["SequenceNumber"]), float(last["ApproximateArrivalTimestamp"])
-            )
+            position = Position(Kind.AFTER, int(last["SequenceNumber"]), float(last["ApproximateArrivalTimestamp"]))
         yield page
         if page.following is None or page.behind_ms == 0 or spent():
             return

@@ -32,7 +32,8 @@ def held(paths: Sequence[Path], take_over: bool) -> Iterator[bool]:
         TerminalError: Another process holds one.
     """
     with ExitStack() as stack:
-        yield all([stack.enter_context(_held(path, take_over)) for path in paths]) and bool(paths)
+        alone = [stack.enter_context(_held(path, take_over)) for path in paths]
+        yield bool(alone) and all(alone)
 
 
 @contextmanager
@@ -46,7 +47,8 @@ def _held(path: Path, take_over: bool) -> Iterator[bool]:
             if not take_over:
                 file.seek(0)
                 raise TerminalError(
-                    f"a job of pipeline {path.stem} is running (process {file.read().strip() or 'unknown'}); nothing was started. "
+                    f"a job of pipeline {path.stem} is running (process {file.read().strip() or 'unknown'}); nothing was "
+                    "started. "
                     "Stop it, or start with --take-over: then it ends by itself and writes nothing more"
                 ) from None
             alone = False

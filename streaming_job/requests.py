@@ -1,7 +1,7 @@
 """Requests of others: objects beside the staged files, taken into pending by a commit and deleted after it.
 
-An idle job asks no warehouse for work; so whoever wants keys looked at, or a sweep, leaves an object, which the job lists every ten
-seconds.
+An idle job asks no warehouse for work; so whoever wants keys looked at, or a sweep, leaves an object, which the job lists
+every ten seconds.
 
 Reads:  `PREFIX/PIPELINE/requests/*.json`: {"what": "keys", "keys": [...]} with encoded keys, or {"what": "sweep"}.
 Gives:  entries of pending work.

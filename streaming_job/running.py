@@ -1,7 +1,7 @@
 """One pipeline in the job: what the job keeps of it in memory, and one round of it.
 
-A round that fails leaves everything as it was: the changed keys stay in memory, the position in the ledger. Whatever became of its
-commit is learned from the ledger before the next one.
+A round that fails leaves everything as it was: the changed keys stay in memory, the position in the ledger. Whatever became of
+its commit is learned from the ledger before the next one.
 
 Reads:  the keys that changed; the source; requests.
 Gives:  commits.
@@ -44,8 +44,8 @@ from streaming_job.questions import (
     TargetKeys,
     Wait,
 )
-from streaming_job.records import Outcome as RecordRead
 from streaming_job.records import LeftOut, Unreadable
+from streaming_job.records import Outcome as RecordRead
 from streaming_job.report import Clock, report
 from streaming_job.requests import Requests
 from streaming_job.round import Given, Round, one_round
@@ -250,9 +250,9 @@ class Running:
         commit = decided.commit or self._renewal(given, progress)
         if commit is not None:
             with clock.step("commit"):
-                self._commit(commit, answers, staging, progress, started_at)
-            assert self.told  # noqa: S101
-            report(self.name, commit_id, self.told, self.counts or {}, progress.behind_ms, clock)
+                told, counts = self._commit(commit, answers, staging, progress, started_at)
+            report(self.name, commit_id, told, counts, progress.behind_ms, clock)
+            self.told, self.counts = told, counts
         self.changed, self.tally = ChangedKeys(), Tally()
         if request_rules.may_be_deleted(Outcome.COMMITTED):
             self.requests.delete(list(found))
@@ -277,7 +277,7 @@ class Running:
 
     def _commit(
         self, commit: Commit, answers: Answers, staging: Staging, progress: Progress, started_at: datetime
-    ) -> None:
+    ) -> tuple[Particulars, dict[str, int]]:
         files = list(answers.written)
         decisions = staging.write_decisions(self.tally.quarantined, commit.put, sorted(commit.drop))
         files += [decisions] if decisions else []
@@ -302,10 +302,9 @@ class Running:
             proofs=proofs,
         )
         moved = self._moved(commit.positions, progress)
-        self.counts = self.ledger.commit(commit, moved, told, self.around.stopping)
-        self.told = told
+        counts = self.ledger.commit(commit, moved, told, self.around.stopping)
         quarantined = self.memory.quarantined
-        if quarantined or self.counts["unfit"]:
+        if quarantined or counts["unfit"]:
             quarantined = self.ledger.quarantined_keys()
         self.memory = replace(
             self.memory,
@@ -317,6 +316,7 @@ class Running:
         )
         if staged:
             self._delete(staged)
+        return told, counts
 
     def _delete(self, staged: Staged) -> None:
         try:

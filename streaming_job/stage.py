@@ -1,4 +1,4 @@
-"""Stage what became of each key: protect the outputs, check what Redshift would refuse, write Parquet to S3, say what was written.
+"""Stage what became of each key: protect the outputs, check what Redshift would refuse, write Parquet to S3.
 
 One value that COPY refuses would fail the commit, again and again; so every output row is checked first, and the key of one
 that does not fit is quarantined with column and reason, its values left out. The manifest names the files that tasks returned,
@@ -36,8 +36,13 @@ from streaming_job.rows import FORCED, FOUND, MOVED
 ROWS_PER_FILE_MAX: Final = 100_000
 FIRST_AND_LAST_DAY: Final = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
 DAY_US: Final = 86_400_000_000
+_ROWS_BY_OP: Any = pa.map_(pa.string(), pa.int64())
 REPORT: Final = pa.schema(
-    [("object", pa.string()), ("bytes", pa.int64()), ("rows", pa.map_(pa.string(), pa.int64()))]
+    [
+        pa.field("object", pa.string()),
+        pa.field("bytes", pa.int64()),
+        pa.field("rows", _ROWS_BY_OP),
+    ]
 )
 _OURS: Final[dict[str, pa.DataType]] = {
     "_freshet_op": pa.string(),
@@ -116,14 +121,18 @@ class Staging:
         unfit = _first_refusal(table, outputs, self.key_outputs, table[UNFIT].combine_chunks())
         actions = ops(table, unfit, Deletes(self.pipeline.deletes))
         actions = self._keep_where_no_row_can_be(table, actions)
-        written = pc.equal(actions, Action.WRITE)
+        written = pc.equal(actions, pa.scalar(str(Action.WRITE)))
         carries_key = pc.is_in(actions, pa.array([Action.WRITE, Action.DELETE, Action.MARK]))
         for output in outputs:
             kept = carries_key if output.name in self.key_outputs else written
             column = table[output.name].combine_chunks()
             place = table.schema.get_field_index(output.name)
             table = table.set_column(place, output.name, pc.if_else(kept, column, pa.scalar(None, column.type)))
-        said = unfit.to_pylist() if pc.any(pc.equal(actions, Action.QUARANTINE)).as_py() else [None] * len(unfit)
+        said = (
+            unfit.to_pylist()
+            if pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py()
+            else [None] * len(unfit)
+        )
         reasons = [text.rsplit(":", 1) if text else (None, None) for text in said]
         keys = self._encoded_keys(rows, actions)
         columns = {
@@ -138,7 +147,7 @@ class Staging:
         nothing = pa.nulls(table.num_rows, pa.string())
         arrays = [columns.get(field.name, nothing) for field in self.schema]
         staged = pa.table(arrays, names=self.schema.names).cast(self.schema)
-        return staged if self.frees else staged.filter(pc.not_equal(staged["_freshet_op"], Action.KEEP))
+        return staged if self.frees else staged.filter(pc.not_equal(staged["_freshet_op"], pa.scalar(str(Action.KEEP))))
 
     def _keys_as_warehouse(self, table: pa.Table) -> pa.Table:
         for name in self.key_outputs:
@@ -158,17 +167,17 @@ class Staging:
         """Encode keys where a row needs its own: to be quarantined, or to be freed."""
         if self.frees:
             needed: Iterable[bool] = [True] * rows.num_rows
-        elif pc.any(pc.equal(actions, Action.QUARANTINE)).as_py():
-            needed = pc.equal(actions, Action.QUARANTINE).to_pylist()
+        elif pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py():
+            needed = pc.equal(actions, pa.scalar(str(Action.QUARANTINE))).to_pylist()
         else:
             return pa.nulls(rows.num_rows, pa.string())
         typed = zip(*(rows[name].to_pylist() for name in self.key_outputs), strict=True)
-        written = [
-            encoded(as_warehouse(key)) if wanted else None for key, wanted in zip(typed, needed, strict=True)
-        ]
+        written = [encoded(as_warehouse(key)) if wanted else None for key, wanted in zip(typed, needed, strict=True)]
         return pa.array(written, pa.string())
 
-    def write_decisions(self, records: Sequence[Sequence[str | None]], put: Mapping[str, object], drop: Iterable[str]) -> Written | None:
+    def write_decisions(
+        self, records: Sequence[Sequence[str | None]], put: Mapping[str, object], drop: Iterable[str]
+    ) -> Written | None:
         """Write what is staged beside rows; None if there is nothing.
 
         Args:
@@ -200,7 +209,7 @@ class Staging:
         pq.write_table(table, buffer, compression="snappy", use_deprecated_int96_timestamps=True)
         key, body = f"{self.prefix}/{uuid.uuid4()}.parquet", buffer.getvalue()
         aws_client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
-        return Written(key, len(body), Counter(table["_freshet_op"].to_pylist()))
+        return Written(key, len(body), Counter(map(str, table["_freshet_op"].to_pylist())))
 
 
 def write_manifest(s3: Any, bucket: str, prefix: str, files: Sequence[Written]) -> Staged:
@@ -246,13 +255,13 @@ def ops(table: pa.Table, unfit: Any, deletes: Deletes) -> Any:
     return pc.if_else(found, there, pc.if_else(moved, str(Action.DELETE), str(when_gone)))
 
 
-def hashes(columns: Sequence[Any]) -> pa.Array:
+def hashes(columns: Sequence[Any]) -> Any:
     """Hash rows of outputs as they leave: 64 bits, the same for the same values on any machine.
 
     Values are joined by a byte that no text holds, as Redshift takes no U+0000, and NULL is a byte that UTF-8 does not have.
     """
     texts = [column.cast(pa.string()).cast(pa.binary()) for column in columns]
-    joined = pc.binary_join_element_wise(
+    joined: Any = pc.binary_join_element_wise(  # type: ignore[call-overload]  # its stub knows no binary replacement
         *texts, pa.scalar(b"\x00", pa.binary()), null_handling="replace", null_replacement=b"\xff"
     )
     digests = [hashlib.blake2b(row, digest_size=8).digest() for row in joined.to_pylist()]

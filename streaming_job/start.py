@@ -101,7 +101,7 @@ def start(ledger: Ledger, kinesis: Any, stream: Stream, how: How) -> Memory:
     if how.from_start:
         remembered = replace(remembered, positions=dict.fromkeys(stream.shards, START))
     elif how.accept_gap:
-        # The sweep reads rows as they are; a change that is in the stream and not visible yet is named again by the last hour's records.
+        # The sweep reads rows as they are; the last hour's records name what is in the stream and was not visible yet.
         remembered = replace(remembered, positions=of_new_pipeline(stream.shards, now.timestamp()), seen=None)
     else:
         for shard in gone:
@@ -170,7 +170,7 @@ def check_retention(
 def _lost(pipeline: str, shard: str, memory: Memory, stream: Stream) -> LostData:
     proved_at = memory.proofs.get(shard, 0.0)
     return LostData(
-        f"pipeline {pipeline}: {shard} was last known complete at {datetime.fromtimestamp(proved_at, UTC):%Y-%m-%d %H:%M:%S} UTC; "
+        f"pipeline {pipeline}: {shard} was last known complete at {datetime.fromtimestamp(proved_at, UTC):%Y-%m-%d %H:%M:%S}; "
         f"the stream keeps records for {stream.retention}, so changes since then may be gone. Nothing was read or written: start "
         "with --accept-gap to go on from now; a sweep then compares every row"
     )

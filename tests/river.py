@@ -17,8 +17,8 @@ import yaml
 from pyspark.sql import SparkSession
 
 from freshet.cli.context import ROOT, Place
-from freshet.pipeline.connection import connect
 from freshet.ledger.status import summary
+from freshet.pipeline.connection import connect
 from freshet.verify.compare import Comparison, Verifier
 from sandbox import control
 from streaming_job.arguments import Arguments
@@ -109,7 +109,7 @@ class River:
             "partition-key-type": "primary-key",
             "schema-name": self.database,
             "table-name": table,
-                        "commit-timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
+            "commit-timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
             **{name.replace("_", "-"): value for name, value in metadata.items()},
         }
         return json.dumps({"data": data, "metadata": {k: v for k, v in fields.items() if v is not None}}).encode()

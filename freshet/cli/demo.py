@@ -24,9 +24,9 @@ from freshet.cli.run import start_job
 from freshet.cli.simulate import start_simulator
 from freshet.cli.verify import open_verifier
 from freshet.errors import FreshetError, TerminalError
+from freshet.ledger.status import summary
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import mask_digits_text
-from freshet.ledger.status import summary
 
 PIPELINE = "sport_event_activity"
 TARGET = f"public.{PIPELINE}"

@@ -67,9 +67,9 @@ from freshet.deploy.stack import (
 from freshet.deploy.start import Starter, Work, refuse_without_outputs, where_to_look
 from freshet.deploy.templates import interface_endpoints, read_template
 from freshet.errors import InputError
+from freshet.ledger.status import summary
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
 from freshet.redshift.data_api import StatementFailed
-from freshet.ledger.status import summary
 
 CLOUDFORMATION = ROOT / "cloudformation"
 NOT_YET = "arn:aws:dms:not-imported-by-a-dry-run"

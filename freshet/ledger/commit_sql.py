@@ -168,9 +168,7 @@ def _state_row(tables: ControlTables, commit: Commit, told: Particulars) -> str:
     return f"update {tables.state} set {', '.join(sets)}"
 
 
-def _staged(
-    pipeline: Pipeline, tables: ControlTables, commit_id: str, told: Particulars, copy_role: str
-) -> list[str]:
+def _staged(pipeline: Pipeline, tables: ControlTables, commit_id: str, told: Particulars, copy_role: str) -> list[str]:
     columns = [(quoted(output.name), output.redshift) for output in pipeline.outputs] + list(STAGE_COLUMNS)
     key_list = ", ".join(quoted(key) for key in pipeline.keys)
     distkey = f" distkey({quoted(pipeline.distkey)})" if pipeline.distkey else ""

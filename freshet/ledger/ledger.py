@@ -79,8 +79,8 @@ class Ledger:
             rebuild: Make a target again that is gone, and fill it.
 
         Raises:
-            InputError: The target is there with other columns or belongs to another pipeline, or the pipeline's ledger keeps
-            another target.
+            InputError: The target is there with other columns or belongs to another pipeline, or the ledger keeps another
+            target.
             TerminalError: The target is gone although the ledger says that it was filled.
         """
         there, known = self._check_target(), tables_of(self.warehouse, SCHEMA)
@@ -91,8 +91,8 @@ class Ledger:
         if remembers and self._has_committed():
             if not rebuild:
                 raise TerminalError(
-                    f"pipeline {self.pipeline.name}: its target {self.pipeline.target} is gone, although the ledger says that it was "
-                    "filled; nothing was made. Start with --rebuild to make and fill it again"
+                    f"pipeline {self.pipeline.name}: its target {self.pipeline.target} is gone, although the ledger says that it "
+                    "was filled; nothing was made. Start with --rebuild to make and fill it again"
                 )
             self.warehouse.run([f"lock {self.tables.lock}", f"update {self.tables.state} set source = null"])
         self._create_readers()

@@ -156,7 +156,8 @@ def freshness_view(state_tables: list[str]) -> str:
     """
     as_of = "case when pending_since < data_as_of then pending_since else data_as_of end as dimensions_as_of"
     selects = [
-        f"select target, pipeline, data_as_of, {as_of}, moved_at from {SCHEMA}.{table}" for table in sorted(state_tables)
+        f"select target, pipeline, data_as_of, {as_of}, moved_at from {SCHEMA}.{table}"
+        for table in sorted(state_tables)
     ]
     return f"create or replace view {SCHEMA}.freshness as " + " union all ".join(selects)
 

@@ -1,8 +1,8 @@
 """Ask the source within limits that cannot hurt it, and learn with each answer which server gave it.
 
-A slow read is an outage: whoever wants to ALTER a table waits behind it, and every other statement waits behind that ALTER. So
-each statement of the job ends by itself after 2 seconds, waits for no row lock, waits for a metadata lock 1 second at most, is its own
-transaction, and is fetched whole. A proxy may hand any statement to a replica that lags; so each answer says who gave it.
+A slow read is an outage: whoever wants to ALTER a table waits behind it, and every other statement waits behind that ALTER.
+So each statement of the job ends by itself after 2 seconds, waits for no row lock, waits for a metadata lock 1 second at most, is
+its own transaction, and is fetched whole. A proxy may hand any statement to a replica that lags; so each answer says who gave it.
 
 Reads:  MySQL 8.0.22 or later, MariaDB 10.6 or later.
 Gives:  rows as the server's own text; the server that answered; errors without a word of the statement.
@@ -78,7 +78,7 @@ class Source:
             EnvironmentFault: The server does not answer, refuses, or cannot lock rows as the job needs.
         """
         connection = connect(settings)
-        found = {name: value for name, value in _rows(connection, _VARIABLES)}
+        found: dict[Any, Any] = dict(_rows(connection, _VARIABLES))
         version = str(found.get("version", ""))
         mariadb = "mariadb" in version.lower()
         uid = "@@server_uid" if "server_uid" in found else "concat(@@hostname, ':', @@server_id)"
@@ -101,7 +101,7 @@ class Source:
 
         Args:
             columns: The columns, as SQL.
-            rest: What follows FROM; it gives one row at least, so that the server is known even if nothing is found. See `ONE_ROW`.
+            rest: What follows FROM; with `ONE_ROW` it gives a row at least, so that the server is known even if nothing is found.
 
         Raises:
             CutOff: The statement's time was over.

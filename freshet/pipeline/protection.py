@@ -71,16 +71,16 @@ def protected(table: pa.Table, outputs: Iterable[Output], tokens: TokenKey) -> p
     return table
 
 
-def _tokenized(texts: Any, tokens: TokenKey) -> pa.Array:
+def _tokenized(texts: Any, tokens: TokenKey) -> Any:
     key = key_of(tokens)
     return pa.array([tokenize_text(key, tokens.key_id, text) for text in texts.to_pylist()], pa.string())
 
 
-def _masked(texts: Any, _: TokenKey) -> pa.Array:
+def _masked(texts: Any, _: TokenKey) -> Any:
     return pa.array([mask_digits_text(text) for text in texts.to_pylist()], pa.string())
 
 
-PROTECT: dict[str, Callable[[Any, TokenKey], pa.Array]] = {TOKENIZE: _tokenized, MASK_DIGITS: _masked}
+PROTECT: dict[str, Callable[[Any, TokenKey], Any]] = {TOKENIZE: _tokenized, MASK_DIGITS: _masked}
 
 
 def read_token_key(secretsmanager: "SecretsManagerClient", secret_id: str) -> TokenKey:

@@ -18,13 +18,13 @@ from typing import Any, Final
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from freshet.ledger.status import summary
 from freshet.pipeline.connection import MySQLSettings, connect
 from freshet.pipeline.ddl import quoted
 from freshet.pipeline.evaluate import dimension_rows, select_rows
 from freshet.pipeline.model import Output, Pipeline
 from freshet.pipeline.rows import UNFIT, rows_after, rows_by_key
 from freshet.redshift.data_api import Row, Warehouse
-from freshet.ledger.status import summary
 
 ROUNDS_MAX: Final = 3
 KEYS_PER_QUERY: Final = 200
