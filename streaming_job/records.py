@@ -101,7 +101,8 @@ def _record(document: dict[str, Any], of: KeyColumns, operation: object, body: b
     if not isinstance(before, dict):
         raise MissingSetting(
             f"an update of {of.table} came without its before image, so the old key of a moved row would be lost; nothing "
-            "was written. Set BeforeImageSettings on the DMS task: EnableBeforeImage true, FieldName before-image, ColumnFilter pk-only"
+            "was written. Set BeforeImageSettings on the DMS task: EnableBeforeImage true, FieldName before-image, "
+            "ColumnFilter pk-only"
         )
     if all(before.get(column, data[column]) == data[column] for column in of.columns):
         return Record(of.table, key)

@@ -36,13 +36,8 @@ from streaming_job.rows import FORCED, FOUND, MOVED
 ROWS_PER_FILE_MAX: Final = 100_000
 FIRST_AND_LAST_DAY: Final = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
 DAY_US: Final = 86_400_000_000
-_ROWS_BY_OP: Any = pa.map_(pa.string(), pa.int64())
-REPORT: Final = pa.schema(
-    [
-        pa.field("object", pa.string()),
-        pa.field("bytes", pa.int64()),
-        pa.field("rows", _ROWS_BY_OP),
-    ]
+REPORT: Final[Any] = pa.schema(
+    [("object", pa.string()), ("bytes", pa.int64()), ("rows", pa.map_(pa.string(), pa.int64()))]  # type: ignore[arg-type]
 )
 _OURS: Final[dict[str, pa.DataType]] = {
     "_freshet_op": pa.string(),
