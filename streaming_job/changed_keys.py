@@ -46,7 +46,12 @@ class Shape:
 
     def aliases(self, table: str) -> tuple[str, ...]:
         """Give every alias under which a table is joined; also the fact's, in a self-join."""
-        return tuple(alias for alias, join in self.joins.items() if join.table == table)
+        return self._aliases.get(table, ())
+
+    @cached_property
+    def _aliases(self) -> dict[str, tuple[str, ...]]:
+        tables = {join.table for join in self.joins.values()}
+        return {name: tuple(alias for alias, join in self.joins.items() if join.table == name) for name in tables}
 
     @cached_property
     def tables(self) -> frozenset[str]:

@@ -20,13 +20,13 @@ from freshet.pipeline.definition import Definition, load_definition
 from freshet.pipeline.protection import read_token_key
 from freshet.pipeline.source import SourceSchema, check_source, read_source
 from freshet.pipeline.spark import register_functions
-from freshet.pipeline.tasks import aws_client
 from freshet.redshift.data_api import Warehouse
 from streaming_job.answers import Connection
 from streaming_job.arguments import Arguments
 from streaming_job.fetch import local_folder, text_of
 from streaming_job.followed import Followed
 from streaming_job.job import Job
+from streaming_job.kinesis import kinesis_client
 from streaming_job.metrics import Metrics
 from streaming_job.patience import awaited
 from streaming_job.records import reader
@@ -64,7 +64,7 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
         mysql = mysql.model_copy(update={"ca_pem": ca_pem})
     definitions = _definitions(arguments, s3, stopping)
     warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
-    kinesis = aws_client("kinesis", 1)
+    kinesis = kinesis_client()
     stream = awaited("the stream", lambda: describe_stream(kinesis, arguments.stream), stopping)
     run = str(uuid.uuid4())
     around = Around(

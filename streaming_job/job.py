@@ -67,6 +67,7 @@ class Job:
     ended: dict[str, TerminalError] = field(default_factory=dict)
     closing: list[Any] = field(default_factory=list)
     turn: int = 0
+    read_s: float = 0.0
 
     def close(self) -> None:
         """Send the last metrics, and close the connections."""
@@ -143,7 +144,7 @@ class Job:
         budget = Budget(
             records=self.arguments.records_per_shard, seconds_after_first=max(1.0, self._least_every_s() / 4)
         )
-        records, left_out, ended = 0, dict[str, int](), False
+        records, left_out, ended, began = 0, dict[str, int](), False, time.perf_counter()
         everyone = [running for running in self.pipelines.values() if not running.left_out]
         for shard, page in self.reader.read(budget):
             for record in page.records:
@@ -156,6 +157,7 @@ class Job:
             ended |= page.following is None
         if ended:
             self.reader.add(shards_of(self.kinesis, self.stream.name))
+        self.read_s = time.perf_counter() - began
         tell_what_dms_left_out(left_out)
         self._check_retention()
         for running in list(self.pipelines.values()):
@@ -186,7 +188,7 @@ class Job:
             self.reader.go_back(running.memory.remembered.positions)
             running.left_out, running.due_at = False, 0.0
             return
-        clock, began = Clock(), time.monotonic()
+        clock, began = Clock({"read": self.read_s}), time.monotonic()
         self.turn += 1
         self.limiter = self.limiter.at_time(began)
         taken = running.round(self._progress(), self.turn, self.limiter.allowed, clock)
@@ -201,7 +203,7 @@ class Job:
         times = [shard.tip_at or shard.proved_at for shard in shards]
         as_of = datetime.fromtimestamp(min(times), UTC) if times and all(times) else None
         behind_ms = max((shard.behind_ms for shard in shards), default=0)
-        return Progress(self.reader.through, self.reader.proofs, as_of, behind_ms)
+        return Progress(self.reader.through, self.reader.proofs, as_of, behind_ms, self.read_s)
 
     def _guarded(self, running: Running, work: Callable[[], None], *, counts: bool = True) -> None:
         """Do something for one pipeline; what goes wrong there is its own affair."""

@@ -108,12 +108,14 @@ class Progress:
         proofs: When each shard was last proved complete, seconds.
         data_as_of: Every change that was in the stream by then was read; None when that is not known.
         behind_ms: How far behind its tip the furthest shard is.
+        read_s: Seconds that the last read took.
     """
 
     through: Mapping[str, Position]
     proofs: Mapping[str, float]
     data_as_of: datetime | None
     behind_ms: int
+    read_s: float = 0.0
 
 
 @dataclass

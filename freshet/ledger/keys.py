@@ -47,6 +47,8 @@ def as_warehouse(key: Key) -> Key:
 
     Source: Amazon Redshift Database Developer Guide, "Character types": trailing blanks are not significant.
     """
+    if str not in map(type, key):
+        return key
     return tuple(value.rstrip(" ") if isinstance(value, str) else value for value in key)
 
 
