@@ -114,7 +114,7 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
     started_at = time.monotonic()
     job = start_job(
         place,
-        PIPELINE,
+        [PIPELINE],
         ["--until_idle", "--every_s", "0.4"],
         lambda line: lines.append({**line, "t": time.monotonic()}),
     )
