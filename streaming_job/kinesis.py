@@ -153,7 +153,7 @@ class Reader:
         """Read until each shard's tip, its end or the budget.
 
         Yields:
-            A shard and its next page. The shard's position is behind the page once the next one is asked for.
+            A shard and its next page, which the caller takes in; see `Shard.take_in`.
 
         Raises:
             ClientError: Kinesis refused; what was not given is read again.
@@ -161,9 +161,7 @@ class Reader:
         reading = self.open_shards
         for shard in reading:
             shard.read = shard.bytes = 0
-        for shard, page in _pages(self.client, self.stream, reading, budget):
-            yield shard, page
-            shard.take_in(page)
+        yield from _pages(self.client, self.stream, reading, budget)
 
 
 def _pages(client: Any, stream: str, shards: Sequence[Shard], budget: Budget) -> Iterator[tuple[Shard, Page]]:
