@@ -21,7 +21,7 @@ from freshet.redshift.data_api import Cancelled
 from streaming_job import group
 from streaming_job.arguments import Arguments
 from streaming_job.group import Full
-from streaming_job.kinesis import Budget, Reader
+from streaming_job.kinesis import CALLS_APART_S, Budget, Reader
 from streaming_job.metrics import Metrics
 from streaming_job.patience import awaited
 from streaming_job.rate_limiter import RateLimiter
@@ -37,6 +37,7 @@ FAILURES_IN_A_ROW_MAX: Final = 8
 FAILING_MAX_S: Final = 1800.0  # a restart of a database, or its maintenance, is over by then
 IDLE_ROUNDS: Final = 2
 TICK_S: Final = 15.0
+RECORDS_PER_ROUND: Final = 80_000  # as many changed facts as one round reads at once
 FAULTS: Final = (FreshetError, PySparkException, ClientError, BotoCoreError)
 
 
@@ -67,6 +68,7 @@ class Job:
     ended: dict[str, TerminalError] = field(default_factory=dict)
     closing: list[Any] = field(default_factory=list)
     turn: int = 0
+    read_at: float = 0.0
     read_s: float = 0.0
 
     def close(self) -> None:
@@ -141,9 +143,12 @@ class Job:
 
     def _read_pages(self) -> int:
         """Read the stream once for all, and take each record into every pipeline."""
+        shards = max(1, len(self.reader.open_shards))
         budget = Budget(
-            records=self.arguments.records_per_shard, seconds_after_first=max(1.0, self._least_every_s() / 4)
+            records=min(self.arguments.records_per_shard, -(-RECORDS_PER_ROUND // shards)),
+            seconds_after_first=max(1.0, self._least_every_s() / 4),
         )
+        self.read_at = time.monotonic()
         records, left_out, ended, began = 0, dict[str, int](), False, time.perf_counter()
         everyone = [running for running in self.pipelines.values() if not running.left_out]
         for shard, page in self.reader.read(budget):
@@ -153,6 +158,7 @@ class Job:
                     left_out[outcome.table] = left_out.get(outcome.table, 0) + 1
                 for running in everyone:
                     running.take_in(outcome, shard.id, record["SequenceNumber"])
+            shard.take_in(page)
             records += len(page.records)
             ended |= page.following is None
         if ended:
@@ -254,7 +260,8 @@ class Job:
 
     def _rest(self) -> None:
         """Wait until a pipeline is due; the metrics go on meanwhile, so that its age and its life are seen."""
-        until = min((running.due_at for running in self.pipelines.values()), default=0.0)
+        due_at = min((running.due_at for running in self.pipelines.values()), default=0.0)
+        until = max(due_at, self.read_at + CALLS_APART_S)
         while not self.stopping.asked and (left := until - time.monotonic()) > 0:
             self.stopping.sleep(min(left, TICK_S))
             self._tick()
