@@ -1,4 +1,4 @@
-"""`python -m streaming_job --pipeline_folder ... --stream ...`: what `freshet run` starts, and what Glue runs."""
+"""`python -m streaming_job --pipeline_folders ... --stream ...`: what `freshet run` starts, and what Glue runs."""
 
 import logging
 import shutil

@@ -190,7 +190,9 @@ class Story:
             f"select purchased_by, count(*) as tickets from {TARGET} group by purchased_by order by 2 desc, 1 limit 1"
         )[0]
         customer, old = int(most["purchased_by"]), self._phones(int(most["purchased_by"]))
-        self.screen.say(f"customer {customer} has {most['tickets']} tickets; one row of the customers' table changes, no ticket does")
+        self.screen.say(
+            f"customer {customer} has {most['tickets']} tickets; one row of the customers' table changes, no ticket does"
+        )
         self._write("update customer set phone = '(044) 555-0199 ext 7' where customer_id = %s", customer)
         self._until(lambda: not old & self._phones(customer), "the customer's tickets did not follow")
         rows = self._query(f"select phone_number from {TARGET} where purchased_by = {customer}")
@@ -199,13 +201,20 @@ class Story:
         self.screen.say(f"[green]{self.followed} rows followed[/green]: their phone's shape is {shape} now")
 
     def _phones(self, customer: int) -> set[str]:
-        return {str(row["phone_number"]) for row in self._query(f"select phone_number from {TARGET} where purchased_by = {customer}")}
+        return {
+            str(row["phone_number"])
+            for row in self._query(f"select phone_number from {TARGET} where purchased_by = {customer}")
+        }
 
     # 4: a refunded ticket goes, a repriced one comes
 
     def _refund_and_reprice(self) -> None:
-        self.screen.chapter(f"4  A second table of the same job: {PREMIUM_TARGET}, {PREMIUM_PRICE} and more, refunds removed")
-        self._until(lambda: bool(self._query(f"select ticket_id from {PREMIUM_TARGET} limit 1")), "no premium ticket arrived")
+        self.screen.chapter(
+            f"4  A second table of the same job: {PREMIUM_TARGET}, {PREMIUM_PRICE} and more, refunds removed"
+        )
+        self._until(
+            lambda: bool(self._query(f"select ticket_id from {PREMIUM_TARGET} limit 1")), "no premium ticket arrived"
+        )
         refunded = int(self._query(f"select min(ticket_id) as ticket_id from {PREMIUM_TARGET}")[0]["ticket_id"])
         self._write("delete from ticket_activity where ticket_id = %s", refunded)
         self._until(lambda: not self._is_premium(refunded), f"ticket {refunded} did not go")
@@ -213,7 +222,9 @@ class Story:
         self.screen.say(
             f"ticket {refunded} is refunded: gone here (deletes: apply), {kept} row in {TARGET} (deletes: ignore)"
         )
-        cheap = self._query(f"select min(ticket_id) as ticket_id from {TARGET} where ticket_price < {PREMIUM_PRICE}")[0]["ticket_id"]
+        cheap = self._query(f"select min(ticket_id) as ticket_id from {TARGET} where ticket_price < {PREMIUM_PRICE}")[
+            0
+        ]["ticket_id"]
         if cheap is None:
             return
         self._write("update ticket set ticket_price = 250 where ticket_id = %s", int(cheap))
@@ -250,7 +261,9 @@ class Story:
         keys = shard["HashKeyRange"]
         middle = (int(keys["StartingHashKey"]) + int(keys["EndingHashKey"])) // 2
         kinesis.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=str(middle))
-        self.screen.say(f"{shard['ShardId']} is closed, two others take its records; the job reads on without a word from anyone")
+        self.screen.say(
+            f"{shard['ShardId']} is closed, two others take its records; the job reads on without a word from anyone"
+        )
         self._go_on(1.0)
 
     # 6: the job is killed

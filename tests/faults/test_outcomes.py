@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from freshet.redshift.merge_sql import Step
 
 import streaming_job.job
 from freshet.errors import EnvironmentFault, StaleBatch, TerminalError
-from freshet.redshift.merge_sql import Step
 from streaming_job.start import start
 from tests.faults.control import inject, injected
 from tests.river import River

@@ -10,12 +10,12 @@ import boto3
 import mysql.connector
 import psycopg
 import pytest
+from freshet.redshift.ledger import Ledger
 
 from freshet.cli.context import Place
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
 from freshet.redshift.data_api import Warehouse
-from freshet.redshift.ledger import Ledger
 from tests.launchers.conftest import Shell, administrator
 
 

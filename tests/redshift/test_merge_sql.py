@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from freshet.redshift.control_tables import ControlTables, literal
+from freshet.redshift.merge_sql import Step, transaction
+from freshet.redshift.positions import Position
 
 from freshet.pipeline.model import Column, Output, Pipeline, Table
 from freshet.pipeline.types import ColumnType
-from freshet.redshift.control_tables import ControlTables, literal
 from freshet.redshift.data_api import check_limits
-from freshet.redshift.merge_sql import Step, transaction
-from freshet.redshift.positions import Position
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "redshift"
 NOON = datetime(2024, 7, 29, 12, 0, 0, 123456, tzinfo=UTC)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streaming_job.changes import Change, Facts, Ignored, LeftOut, NoTransaction, SetAside, reader
 
 from freshet.pipeline.model import Column, Table
 from freshet.pipeline.types import ColumnType
-from streaming_job.changes import Change, Facts, Ignored, LeftOut, NoTransaction, SetAside, reader
 
 NUMBER = ColumnType("bigint", "integer", "bigint", "bigint", -(2**63), 2**63 - 1, None, None)
 PRICE = ColumnType("decimal(10,2)", "decimal", "decimal(10,2)", "decimal(10,2)", None, None, 10, 2)

@@ -4,7 +4,6 @@ from itertools import permutations
 
 import pytest
 from pyspark.sql import SparkSession
-
 from streaming_job.newest import newest_per_key
 
 SCHEMA = (

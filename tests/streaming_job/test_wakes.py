@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from freshet.redshift.ledger import Ledger, Remembered
 from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
-from freshet.redshift.ledger import Ledger, Remembered
 from streaming_job import metrics
 from streaming_job.job import Job
 from streaming_job.kinesis import Marker
