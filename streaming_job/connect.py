@@ -18,7 +18,8 @@ from freshet.pipeline.connection import MySQLSettings, connect, read_mysql_setti
 from freshet.pipeline.ddl import target_ddl
 from freshet.pipeline.definition import Definition, load_definition
 from freshet.pipeline.protection import read_token_key
-from freshet.pipeline.source import SourceSchema, check_source, read_source
+from freshet.pipeline.source import SourceSchema, read_source
+from freshet.pipeline.source_checks import check_source
 from freshet.pipeline.spark import register_functions
 from freshet.redshift.data_api import Warehouse
 from streaming_job.answers import Connection

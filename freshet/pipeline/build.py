@@ -76,6 +76,8 @@ def _typed(
     if analyzed is None:
         return pipeline.outputs
     plan: Any = analyzed._jdf.queryExecution().analyzed()
+    if definition.select.where:
+        _check_where(definition.select.where, session, problems)
     casts = session._jvm.org.apache.spark.sql.catalyst.expressions.Cast  # type: ignore[union-attr]
     outputs = []
     for index, (item, output) in enumerate(zip(definition.select.items, pipeline.outputs, strict=True)):
@@ -94,14 +96,29 @@ def _analyzed(
     try:
         return session.sql(pipeline.select_sql())
     except (AnalysisException, ParseException):
-        for item, output in zip(definition.select.items, pipeline.outputs, strict=True):
+        where = definition.select.where
+        for item in (*definition.select.items, *([where] if where else [])):
             try:
-                session.sql(replace(pipeline, outputs=(output,)).select_sql())
+                session.sql(f"select {item.sql} as x from {ROWS}")
             except (AnalysisException, ParseException) as error:
                 problems.add(f"Spark refuses {item.name}: {_first_sentence(error)}", item.place)
+        if not problems and where:
+            _check_where(where, session, problems)
         if not problems:
             raise
         return None
+
+
+def _check_where(where: Item, session: SparkSession, problems: Problems) -> None:
+    # Alone, since around it Spark would make a truth value of what is none.
+    analyzed = session.sql(f"select {where.sql} as x from {ROWS}")
+    found = analyzed.schema.fields[0].dataType.simpleString()
+    if found != "boolean":
+        problems.add(f"after WHERE stands a condition, not {found}: compare it with something", where.place)
+    elif where.bare is None:
+        plan: Any = analyzed._jdf.queryExecution().analyzed()
+        casts = session._jvm.org.apache.spark.sql.catalyst.expressions.Cast  # type: ignore[union-attr]
+        _check_conversions(plan.projectList().apply(0), where, casts, problems)
 
 
 def _first_sentence(error: AnalysisException | ParseException) -> str:

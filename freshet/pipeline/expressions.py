@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from freshet.pipeline.functions import FUNCTIONS, refusal
+from freshet.pipeline.functions import FUNCTIONS, NILADIC, refusal
 from freshet.pipeline.language import place_of
 from freshet.pipeline.model import quote, row_column
 from freshet.pipeline.problems import Place, Problems, did_you_mean
@@ -85,7 +85,6 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.CurrentUser: refusal("current_user"),
     exp.SessionUser: refusal("session_user"),
 }
-_NILADIC = ("current_time", "localtime", "localtimestamp", "sysdate", "user")
 
 
 class Expressions:
@@ -143,7 +142,7 @@ class Expressions:
         if node.args.get("db"):
             return self._refuse("a column is written alias.column, without a database or a field", node)
         if not node.table:
-            if node.name.lower() in _NILADIC:
+            if node.name.lower() in NILADIC:
                 return self._refuse(refusal(node.name), node)
             tables = " or ".join(f"{alias}.{node.name}" for alias in list(self._aliases)[:2])
             return self._refuse(f"a column is written with its table: {tables}", node)

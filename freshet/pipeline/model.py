@@ -22,11 +22,12 @@ ADMITTED = "_freshet_admitted"
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a source table."""
+    """One column of a source table. With `tells_blanks_apart` MySQL takes 'a' and 'a ' for two values, as Redshift does not."""
 
     name: str
     type: ColumnType
     nullable: bool
+    tells_blanks_apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Pipeline:
     """A pipeline whose definition, source and types agree.
 
     `keys` are names of outputs, `key_columns` the fact's primary-key columns in the same order. `where` is Spark SQL like the
-    outputs'; None: every row is admitted.
+    outputs'; None: every row is admitted. A deleted or moved row of one of the `sweeping_parents` changes rows of the pipeline's
+    tables by foreign keys that no binlog tells: it asks for a sweep. With `cascades` the definition allows that.
     """
 
     name: str
@@ -115,6 +117,8 @@ class Pipeline:
     distkey: str | None
     sortkey: tuple[str, ...]
     where: str | None = None
+    cascades: bool = False
+    sweeping_parents: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:

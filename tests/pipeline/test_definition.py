@@ -44,6 +44,15 @@ def test_a_file_that_is_not_text_is_refused(folder: Callable[..., Path]) -> None
         load_definition(made)
 
 
+@pytest.mark.parametrize("deletes", ["ignore", "apply", "mark"])
+def test_every_way_of_deletes_is_taken(folder: Callable[..., Path], deletes: str) -> None:
+    """A deleted row stays, goes or is marked, as the pipeline says; cascades are refused unless it says otherwise."""
+    yaml = f"target: public.t\nkeys: [id]\ndeletes: {deletes}\n"
+    definition = load_definition(folder("select id from t", yaml))
+    assert (deletes, False) == (definition.deletes, definition.cascades)
+    assert load_definition(folder("select id from t", yaml + "cascades: sweep\n")).cascades
+
+
 def test_comments_become_descriptions(folder: Callable[..., Path]) -> None:
     """A comment after an output, before it or inside it is that output's."""
     select = """select
