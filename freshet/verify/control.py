@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from freshet.errors import EnvironmentFault
 from freshet.ledger.keys import as_warehouse, decoded, encoded
-from freshet.redshift.data_api import Warehouse
+from freshet.redshift.data_api import Row, Warehouse
 from freshet.verify.rows import Key
 
 
@@ -23,13 +23,14 @@ class State(NamedTuple):
     """What the control tables say.
 
     Attributes:
-        as_of: Every change that was in the stream by then is in the target, pending work included; seconds. None before the
-            first commit.
+        as_of: Every change that was in the stream by then is in the target, or pending; seconds. None before the first commit.
+        pending_since: When the oldest pending work was first owed, seconds; None when nothing is pending.
         quarantined: Keys in quarantine.
         entries: Entries in quarantine; also those of records whose key could not be read.
     """
 
     as_of: float | None
+    pending_since: float | None
     quarantined: frozenset[Key]
     entries: int
 
@@ -42,18 +43,14 @@ def read_state(warehouse: Warehouse, pipeline: str) -> State:
     """
     rows = warehouse.query(f"select data_as_of, pending, pending_since from freshet.{pipeline}_state")
     keys = [row["key"] for row in warehouse.query(f'select "key" from freshet.{pipeline}_quarantine')]
-    times = []
-    if rows and rows[0]["data_as_of"] is not None:
-        times.append(_seconds(rows[0]["data_as_of"]))
-        if rows[0]["pending"] and rows[0]["pending_since"] is not None:
-            times.append(_seconds(rows[0]["pending_since"]))
-    return State(
-        min(times, default=None), frozenset(as_warehouse(decoded(key)) for key in keys if key is not None), len(keys)
-    )
+    row: Row = rows[0] if rows else {"data_as_of": None, "pending": 0}
+    pending_since = _seconds(row["pending_since"]) if row["pending"] else None
+    quarantined = frozenset(as_warehouse(decoded(key)) for key in keys if key is not None)
+    return State(_seconds(row["data_as_of"]), pending_since, quarantined, len(keys))
 
 
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True)

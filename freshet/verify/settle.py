@@ -88,12 +88,23 @@ class Fates:
 
 @dataclass
 class _Candidate:
-    """One open key: its source row as last seen and since when, which is not before the row became visible."""
+    """One open key.
+
+    Attributes:
+        first_s: When it was first read.
+        row: Its source row, as last seen.
+        since_s: When that row was seen; its change was committed before.
+        position: Where the source's log ended then.
+        passed_s: When the job was first heard to have read all that was in the stream at `since_s` and the lag.
+        moves: How often its source row was found changed.
+        found: How both sides differ.
+    """
 
     first_s: float
     row: Expected | None = None
     since_s: float = 0.0
     position: Any = None
+    passed_s: float | None = None
     moves: int = 0
     found: Difference | None = None
 
@@ -124,7 +135,7 @@ class Settling:
                 self._look(state)
                 self._let_go(state, began)
                 if self._open:
-                    self._nudge(state)
+                    self._nudge()
                     self.patience.sleep(pause_s)
                     pause_s = min(PAUSE_MAX_S, pause_s * 1.5)
         finally:
@@ -141,7 +152,7 @@ class Settling:
 
     def _look(self, state: State) -> None:
         """Read the source, the target and the source again. The state was read before: it only ever says too little."""
-        keys = list(self._open)
+        keys, heard_s = list(self._open), self.patience.clock()
         before, stored, after = self.sides.expected(keys), self.sides.stored(keys), self.sides.expected(keys)
         now, capture = self.patience.clock(), self.sides.capture
         position = capture.position() if capture else None
@@ -157,19 +168,29 @@ class Settling:
             elif not rows[0] == rows[1] == candidate.row:
                 candidate.moves += candidate.row is not None
                 candidate.row, candidate.since_s, candidate.position = rows[1], now, position
+                candidate.passed_s = None
                 candidate.found = found[1]
             else:
                 candidate.found = found[1]
-                self._decide(key, candidate, state)
+                self._decide(key, candidate, state, heard_s)
 
-    def _decide(self, key: Key, candidate: _Candidate, state: State) -> None:
+    def _decide(self, key: Key, candidate: _Candidate, state: State, heard_s: float) -> None:
+        is_read = state.as_of is not None and state.as_of > candidate.since_s + self.patience.lag_s
+        if is_read and candidate.passed_s is None:
+            candidate.passed_s = heard_s
         if key in state.quarantined:
             self._close(key, candidate, "quarantined")
         elif self._is_complete(state, candidate) and self._is_captured(candidate):
             self._close(key, candidate, "stale")
 
     def _is_complete(self, state: State, candidate: _Candidate) -> bool:
-        return state.as_of is not None and state.as_of > candidate.since_s + self.patience.lag_s
+        """Tell whether what the key waits for is in the target: read from the stream, and not among the pending work.
+
+        Work is owed since its record was read, so what was owed when the job was heard to have passed may be about this key.
+        """
+        if candidate.passed_s is None:
+            return False
+        return state.pending_since is None or state.pending_since > candidate.passed_s
 
     def _is_captured(self, candidate: _Candidate) -> bool:
         return self.sides.capture is None or self.sides.capture.has_reached(candidate.position)
@@ -192,12 +213,12 @@ class Settling:
         assert candidate.found is not None  # noqa: S101 - every look finds the difference, or takes the key out
         self.fates.differences.append(replace(candidate.found, verdict=verdict))
 
-    def _nudge(self, state: State) -> None:
+    def _nudge(self) -> None:
         """Let an idle job say how far it has come: it commits nothing while nothing changes, so that the warehouse sleeps."""
         now, lag_s = self.patience.clock(), self.patience.lag_s
         if self._wake is not None and self._wake.is_answered():
             self._wake, self._is_alive, self._news = None, True, (self._news[0], now)
-        behind = [each for each in self._open.values() if not self._is_complete(state, each)]
+        behind = [each for each in self._open.values() if each.passed_s is None]
         is_due = not self._was_woken or any(now > each.since_s + lag_s for each in behind)
         if behind and is_due and self._wake is None:
             self._wake, self._was_woken = self.sides.ask(()), True
