@@ -249,7 +249,7 @@ class Running:
         )
         decided: Round = drive(one_round(given), answers.answer, clock)
         self.held, self.counts, self.told = decided.held, None, None
-        commit = decided.commit or self._renewal(given, progress)
+        commit = decided.commit or self._renewal(given, progress, is_asked=bool(found))
         if commit is not None:
             with clock.step("commit"):
                 told, counts = self._commit(commit, answers, staging, progress, started_at)
@@ -260,10 +260,13 @@ class Running:
             self.requests.delete(list(found))
         return decided.taken_rows
 
-    def _renewal(self, given: Given, progress: Progress) -> Commit | None:
-        """Give a commit that only renews proofs, when one is old: without them nobody knows that nothing was lost."""
+    def _renewal(self, given: Given, progress: Progress, *, is_asked: bool) -> Commit | None:
+        """Give a commit that only says how far the job is: when a proof is old, or when a request asks for it.
+
+        Without proofs nobody knows that nothing was lost.
+        """
         remembered = self.memory.remembered
-        if not self._moved(advanced(remembered.positions, progress.through), progress):
+        if not is_asked and not self._moved(advanced(remembered.positions, progress.through), progress):
             return None
         return Commit(given.commit_id, remembered.head, remembered.positions, remembered.seen)
 

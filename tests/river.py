@@ -188,7 +188,22 @@ class River:
     def quarantine(self) -> list[dict[str, Any]]:
         return self.warehouse_rows(f"select * from freshet.{self.name}_quarantine order by sequence")
 
-    def verify(self, rows_per_range: int = 20_000) -> Comparison:
+    def verify(self, rows_per_range: int = 20_000, *, repair: bool = False) -> Comparison:
+        endpoints = self.place.endpoints
         with self.job() as job:
-            verifier = Verifier(self.spark, job.pipeline, self.place.mysql, self.place.warehouse, rows_per_range, 0.1)
-            return verifier.compare()
+            (running,) = job.pipelines.values()
+            verifier = Verifier(
+                self.spark,
+                running.followed.pipeline,
+                self.place.mysql,
+                self.place.warehouse,
+                running.around.tokens,
+                self.place.client("s3"),
+                endpoints["staging_bucket"],
+                "freshet",
+                endpoints["copy_role_arn"],
+                lag_s=0.1,
+                rows_per_range=rows_per_range,
+                without_news_s=2.0,
+            )
+            return verifier.compare(repair=repair)

@@ -97,10 +97,12 @@ def _compared(verifier: Verifier, progress: Progress, task: Any, repair: bool) -
 
 
 @contextmanager
-def open_verifier(place: Place, folder: Path, work_folder: Path, lag_s: float = LAG_S) -> Iterator[Verifier]:
-    """Start Spark and check the pipeline; end Spark afterwards."""
+def open_verifiers(
+    place: Place, folders: Sequence[Path], work_folder: Path, lag_s: float = LAG_S
+) -> Iterator[list[Verifier]]:
+    """Start Spark and check some pipelines; end Spark afterwards."""
     with _spark(place, work_folder) as spark:
-        yield _verifier(place, folder, spark, lag_s)
+        yield [_verifier(place, folder, spark, lag_s) for folder in folders]
 
 
 @contextmanager
