@@ -11,13 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freshet.errors import EnvironmentFault, SourceChanged
-from freshet.ledger.keys import Key, as_warehouse
+from freshet.ledger.keys import Key, as_warehouse, encoded
 from freshet.mysql import keys
 from freshet.mysql.asking import ONE_ROW, CutOff, Gone, Source
 from freshet.mysql.keys import Found
@@ -43,6 +43,8 @@ from streaming_job.questions import (
     Wait,
 )
 from streaming_job.stage import Written
+
+KEY_ENDS_WITH_BLANK: Final = "key_ends_with_blank"
 
 
 class Connection:
@@ -136,6 +138,8 @@ class Answers:
         target: The keys of the warehouse.
         evaluation: Gives what reads and stages rows, for the server that must answer.
         written: What was staged.
+        looked_at: Keys that were read.
+        blanks: Keys of the fact that end in a blank which the target cannot tell, encoded, and the column of each.
     """
 
     followed: Followed
@@ -144,6 +148,7 @@ class Answers:
     evaluation: Callable[[str], Evaluation]
     written: list[Written] = field(default_factory=list)
     looked_at: int = 0
+    blanks: list[tuple[str, str]] = field(default_factory=list)
     _server: str = ""
 
     def answer(self, question: Question) -> Answer:
@@ -181,17 +186,20 @@ class Answers:
             case Referring(alias, wanted, cursor, limit):
                 return self._refer(source, followed.walks[alias], wanted, cursor, limit)
             case FactKeys(cursor, limit):
-                fact = followed.tables[followed.shape.fact]
-                try:
-                    return Answer(*keys.in_parts(lambda key, most: keys.after(source, fact, key, most), cursor, limit))
-                except CutOff:
-                    raise EnvironmentFault(
-                        f"MySQL could not list keys of {fact.table} in time: is it overloaded?"
-                    ) from None
+                return self._facts(source, cursor, limit)
             case TargetKeys(cursor, limit):
                 return Answer(self.target.after(cursor, limit))
             case Rows(tasks):
                 return self._rows(tasks, source)
+
+    def _facts(self, source: Source, cursor: Key | None, limit: int) -> Answer:
+        fact = self.followed.fact_key
+        try:
+            found, servers = keys.in_parts(lambda key, most: keys.after(source, fact, key, most), cursor, limit)
+        except CutOff:
+            raise EnvironmentFault(f"MySQL could not list keys of {fact.table} in time: is it overloaded?") from None
+        self.blanks += [(encoded(key), column) for key in found if (column := fact.blank_at_end(key))]
+        return Answer(found, servers)
 
     @staticmethod
     def _refer(source: Source, walk: Walk, wanted: tuple[Key, ...], cursor: Key | None, limit: int) -> Answer:

@@ -93,7 +93,8 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
         quick = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
         cloudwatch = aws.client("cloudwatch", config=quick)
         metrics = Metrics(cloudwatch, arguments.metrics_namespace, warehouse, stream.retention.total_seconds())
-    read = reader(arguments.source_database, _tables(pipelines))
+    parents = {name for running in pipelines.values() for name in running.followed.pipeline.sweeping_parents}
+    read = reader(arguments.source_database, _tables(pipelines), parents)
     job = Job(pipelines, read, kinesis, stream, arguments, stopping, run, metrics)
     job.closing = [s3, warehouse.client, around.connection]
     return job

@@ -35,6 +35,7 @@ class Followed:
             self.pipeline.fact.name,
             {dimension.alias: self._join(dimension) for dimension in self.pipeline.dimensions},
             Deletes(self.pipeline.deletes),
+            frozenset(self.pipeline.sweeping_parents),
         )
 
     def _join(self, dimension: Dimension) -> Join:
@@ -48,7 +49,13 @@ class Followed:
 
     def _key_columns(self, table: Table) -> KeyColumns:
         converters = tuple(converter(table.column(name).type) for name in table.primary_key)
-        return KeyColumns(self.pipeline.database, table.name, table.primary_key, converters)
+        no_pad = tuple(table.column(name).tells_blanks_apart for name in table.primary_key)
+        return KeyColumns(self.pipeline.database, table.name, table.primary_key, converters, no_pad)
+
+    @property
+    def fact_key(self) -> KeyColumns:
+        """The primary key of the fact."""
+        return self.tables[self.pipeline.fact.name]
 
     @cached_property
     def walks(self) -> Mapping[str, Walk]:

@@ -11,7 +11,7 @@ settings".
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -46,12 +46,15 @@ class LeftOut(NamedTuple):
 Outcome = Record | Unreadable | LeftOut
 
 
-def reader(database: str, tables: Mapping[str, KeyColumns]) -> Callable[[bytes], Outcome]:
+def reader(
+    database: str, tables: Mapping[str, KeyColumns], parents: Collection[str] = ()
+) -> Callable[[bytes], Outcome]:
     """Give the function that reads one record.
 
     Args:
         database: The MySQL database; records of another one are ignored.
         tables: The followed tables, by name.
+        parents: Tables that are not followed, and whose deleted or moved rows change followed ones by foreign keys.
 
     Returns:
         A function of a record's body.
@@ -74,6 +77,8 @@ def reader(database: str, tables: Mapping[str, KeyColumns]) -> Callable[[bytes],
             return IGNORED if kind == "control" else Unreadable(None, "unknown_record_type")
         name, operation = metadata.get("table-name"), metadata.get("operation")
         of = tables.get(name) if isinstance(name, str) else None
+        if name in parents and of is None and metadata.get("schema-name") == database:
+            return Record(str(name), None, leaves=operation == "delete" or _moved(document))
         if of is None or metadata.get("schema-name") != database:
             # A row that DMS takes away again says that a table is no longer suspended.
             is_error = name in ERRORS_OF_DMS and operation != "delete"
@@ -96,7 +101,7 @@ def _record(document: dict[str, Any], of: KeyColumns, operation: object, body: b
     if isinstance(key, Unreadable):
         return key
     if operation != "update":
-        return Record(of.table, key)
+        return Record(of.table, key, leaves=operation == "delete")
     before = document.get(BEFORE)
     if not isinstance(before, dict):
         raise MissingSetting(
@@ -109,7 +114,17 @@ def _record(document: dict[str, Any], of: KeyColumns, operation: object, body: b
     if any(isinstance(before.get(column), float) for column in of.columns):
         before = EXACTLY.decode(body.decode())[BEFORE]
     old = _key({**data, **before}, of)
-    return old if isinstance(old, Unreadable) else Record(of.table, key, old if old != key else None)
+    if isinstance(old, Unreadable) or old == key:
+        return old if isinstance(old, Unreadable) else Record(of.table, key)
+    return Record(of.table, key, old, leaves=True)
+
+
+def _moved(document: Mapping[str, Any]) -> bool:
+    """Tell whether a row's key changed, by its before image (`pk-only`)."""
+    data, before = document.get("data"), document.get(BEFORE)
+    if not isinstance(data, dict) or not isinstance(before, dict):
+        return False
+    return any(value != data.get(column) for column, value in before.items())
 
 
 def _key(data: Mapping[str, Any], of: KeyColumns) -> Key | Unreadable:

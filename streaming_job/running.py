@@ -26,8 +26,8 @@ from freshet.ledger.pending import Entry, What
 from freshet.ledger.positions import Position, advanced
 from freshet.pipeline.protection import TokenKey
 from streaming_job import group
-from streaming_job.answers import Answers, Connection, Target
-from streaming_job.changed_keys import ChangedKeys, RecordOutcome, note
+from streaming_job.answers import KEY_ENDS_WITH_BLANK, Answers, Connection, Target
+from streaming_job.changed_keys import ChangedKeys, Record, RecordOutcome, note
 from streaming_job.evaluate import Evaluation
 from streaming_job.followed import Followed
 from streaming_job.pending import Quota
@@ -190,6 +190,13 @@ class Running:
                 self.tally.ignored += 1
         elif isinstance(outcome, LeftOut) or note(self.followed.shape, outcome, self.changed) is RecordOutcome.IGNORED:
             self.tally.ignored += 1
+        elif column := self._blank_at_end(outcome):
+            self.tally.quarantined.append((shard, sequence, KEY_ENDS_WITH_BLANK, column))
+
+    def _blank_at_end(self, record: Record) -> str | None:
+        """Name the key column of a fact whose value the target could not tell from another one."""
+        fact = self.followed.fact_key
+        return fact.blank_at_end(record.key) if record.table == fact.table and record.key is not None else None
 
     def forget(self) -> None:
         """Forget changed keys that a sweep will come by, as this pipeline cannot commit and memory is full."""
@@ -284,7 +291,7 @@ class Running:
         self, commit: Commit, answers: Answers, staging: Staging, progress: Progress, started_at: datetime
     ) -> tuple[Particulars, dict[str, int]]:
         files = list(answers.written)
-        decisions = staging.write_decisions(self.tally.quarantined, commit.put, sorted(commit.drop))
+        decisions = staging.write_decisions(self.tally.quarantined, answers.blanks, commit.put, sorted(commit.drop))
         files += [decisions] if decisions else []
         staged = write_manifest(self.around.s3, staging.bucket, staging.prefix, files) if files else None
         entries = {name: entry for name, entry in self.pending.items() if name not in commit.drop}
@@ -309,7 +316,7 @@ class Running:
         moved = self._moved(commit.positions, progress)
         counts = self.ledger.commit(commit, moved, told, self.around.stopping)
         quarantined = self.memory.quarantined
-        if quarantined or counts["unfit"]:
+        if quarantined or counts["unfit"] or answers.blanks:
             quarantined = self.ledger.quarantined_keys()
         self.memory = replace(
             self.memory,

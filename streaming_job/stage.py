@@ -171,24 +171,32 @@ class Staging:
         return pa.array(written, pa.string())
 
     def write_decisions(
-        self, records: Sequence[Sequence[str | None]], put: Mapping[str, object], drop: Iterable[str]
+        self,
+        records: Sequence[Sequence[str | None]],
+        blanks: Iterable[tuple[str, str]],
+        put: Mapping[str, object],
+        drop: Iterable[str],
     ) -> Written | None:
         """Write what is staged beside rows; None if there is nothing.
 
         Args:
             records: Quarantined records: shard, sequence, reason, column.
+            blanks: Quarantined keys that end in a blank, encoded, and the column of each.
             put: Pending entries to write, by id.
             drop: Ids of pending entries to remove.
         """
+        names = ("_freshet_shard", "_freshet_sequence", "_freshet_reason", "_freshet_column")
         lines: list[dict[str, Any]] = [
+            {"_freshet_op": RECORD, **dict(zip(names, record, strict=True))} for record in records
+        ]
+        lines += [
             {
-                "_freshet_op": RECORD,
-                "_freshet_shard": shard,
-                "_freshet_sequence": sequence,
-                "_freshet_reason": reason,
+                "_freshet_op": str(Action.QUARANTINE),
+                "_freshet_key": key,
+                "_freshet_reason": "key_ends_with_blank",
                 "_freshet_column": column,
             }
-            for shard, sequence, reason, column in records
+            for key, column in blanks
         ]
         lines += [
             {"_freshet_op": PUT, "_freshet_key": name, "_freshet_entry": json.dumps(entry)}

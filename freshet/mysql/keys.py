@@ -30,17 +30,26 @@ class KeyColumns:
         table: Its table.
         columns: Primary-key columns in the key's order.
         converters: Strict function of each.
+        no_pad: Whether 'a' and 'a ' are two values of a column; the warehouse takes them for one.
     """
 
     database: str
     table: str
     columns: tuple[str, ...]
     converters: tuple[Convert, ...]
+    no_pad: tuple[bool, ...] = ()
 
     @property
     def name(self) -> str:
         """The table as SQL."""
         return f"{quoted(self.database)}.{quoted(self.table)}"
+
+    def blank_at_end(self, key: Key) -> str | None:
+        """Name the column whose value ends in a blank, which the warehouse cannot tell; None if there is none."""
+        for column, no_pad, value in zip(self.columns, self.no_pad, key, strict=False):
+            if no_pad and isinstance(value, str) and value.endswith(" "):
+                return column
+        return None
 
     def key(self, texts: Texts) -> Key | None:
         """Type a key; None if there is none, as the one row of `ONE_ROW` stands alone.
