@@ -15,6 +15,7 @@ import pymysql  # type: ignore[import-untyped]  # has no types
 from pymysql.constants.COMMAND import COM_BINLOG_DUMP  # type: ignore[import-untyped]  # has no types
 
 from sandbox.dms.errors import TaskError
+from sandbox.dms.tables import learn_collations
 
 HEADER = struct.Struct("<IBIIIH")
 ARTIFICIAL = 0x20
@@ -61,6 +62,7 @@ class Binlog:
                 cursor.execute("set @master_heartbeat_period = 1000000000")
             self._checksum_bytes = 4 if checksum == "CRC32" else 0
             self.dbms = "mariadb" if "mariadb" in version.lower() else "mysql"
+            learn_collations(self._link, self.dbms)
             replica = random.randrange(1_000_000, 1 << 31)  # noqa: S311  # an id among replicas, no secret
             dump = struct.pack("<IHI", position, 0, replica) + file.encode()
             self._link._execute_command(COM_BINLOG_DUMP, dump)

@@ -24,6 +24,7 @@ from sandbox.dms.errors import RecordError, TableError, TaskError, Undeliverable
 from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer, second
 from sandbox.dms.settings import LOG_ERROR, STOP_TASK, SUSPEND_TABLE, Settings
 from sandbox.dms.tables import Row, Table, read_table, table_name
+from sandbox.mysql import binlog_end
 from sandbox.state import read_json, write_json
 
 QUERY, ROTATE, XID, TABLE_MAP, HEARTBEAT, XA_PREPARE = 2, 4, 16, 19, 27, 38
@@ -130,9 +131,8 @@ class Task:
         except pymysql.err.OperationalError:
             return False
         try:
+            file, position = binlog_end(link)
             with link.cursor() as cursor:
-                cursor.execute("show master status")
-                file, position, *_ = cursor.fetchone()
                 cursor.execute("start transaction with consistent snapshot")
             self.suspended.clear()
             self.delivery.add(self.writer.create_table(self.settings.control_schema, APPLY_EXCEPTIONS))
@@ -148,7 +148,7 @@ class Task:
         finally:
             link.close()
         if self.delivery.flush():
-            self.file, self.position = file, int(position)
+            self.file, self.position = file, position
             self._save()
         return True
 
@@ -260,7 +260,10 @@ class Task:
             self.file, self.position = content[27:].decode(), int.from_bytes(content[19:27], "little")
             self._place = {}
         elif kind in COMPRESSED:
-            raise TaskError("the binlog is compressed, which DMS does not read; set log_bin_compress=OFF on the server")
+            raise TaskError(
+                "the binlog is compressed, or holds parts of JSON documents, which DMS does not read; set log_bin_compress=OFF "
+                "(MariaDB), binlog_transaction_compression=OFF and binlog_row_value_options='' (MySQL) on the server"
+            )
         elif kind != HEARTBEAT and event.end and not self._place:
             self.position = event.end
 
@@ -282,7 +285,7 @@ class Task:
         content = event.content
         text_start = 19 + 13 + int.from_bytes(content[19 + 11 : 19 + 13], "little") + content[19 + 8] + 1
         text = content[text_start : text_start + 16].upper()
-        if text == b"BEGIN":
+        if text == b"BEGIN" or text.startswith(b"XA START"):  # MySQL begins an XA transaction by this statement
             self._standalone = False
         elif self._standalone or text in {b"COMMIT", b"ROLLBACK"}:
             self._end(event)
@@ -327,9 +330,18 @@ class Task:
         bitmap_size = (columns + 7) // 8
         bitmaps = content[at : at + bitmap_size * (2 if operation == "update" else 1)]
         at += len(bitmaps)
-        if int.from_bytes(bitmaps[:bitmap_size], "little") != (1 << columns) - 1:
-            raise TaskError("the binlog has no full row images; set binlog_row_image=FULL on the server")
-        images: list[Row] = list(table.images(content, at))
+        every = (1 << columns) - 1  # MySQL sets the bits after the last column too
+        if int.from_bytes(bitmaps[:bitmap_size], "little") & every != every:
+            raise TaskError(
+                f"{table.schema}.{table.name}: the binlog has no full row images; set binlog_row_image=FULL on the server"
+            )
+        try:
+            images: list[Row] = list(table.images(content, at))
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost in silence
+            at_place = self._place.get("stream-position")
+            raise TaskError(
+                f"{table.schema}.{table.name}: a row of the transaction at {at_place} is not understood ({type(error).__name__})"
+            ) from None
         records = self.writer.changes(table, operation, images, self._place, self._record)
         self._record += len(records)
         self._deliver(table.schema, table.name, operation, records)
