@@ -116,20 +116,27 @@ def binlog_end(link: Any) -> tuple[str, int]:
 
 def first_statements(mysql: dict[str, Any], server: Server) -> str:
     """Write what the server carries out at each start, before it takes connections; one statement a line."""
-    user, administrator = (f"'{name}'@'127.0.0.1'" for name in (mysql["user"], MYSQL_ADMINISTRATOR))
+    user, helper = (f"'{name}'@'127.0.0.1'" for name in (mysql["user"], MYSQL_ADMINISTRATOR))
     database = str(mysql["database"]).replace("`", "``")
     lines = [
         "set sql_log_bin = 0;",
         f"create user if not exists {user};",
         f"alter user {user} identified by '{mysql['password']}';",
         f"grant {server.rights} on *.* to {user};",
-        f"create user if not exists {administrator};",
-        f"alter user {administrator} identified by '{mysql['password']}';",
-        f"grant all privileges on *.* to {administrator} with grant option;",
+        f"create user if not exists {helper};",
+        f"alter user {helper} identified by '{mysql['password']}';",
+        f"grant all privileges on *.* to {helper} with grant option;",
         f"create database if not exists `{database}`;",
     ]
-    if server.kind == MYSQL:  # MariaDB knows its root by the system's user
+    if server.kind == MYSQL:  # MariaDB's data folder is made so
         lines.append(f"alter user 'root'@'localhost' identified by '{mysql['password']}';")
+        if server.knows_sockets:
+            system_user = f"'{administrator()}'@'localhost'"
+            lines += [
+                f"create user if not exists {system_user};",
+                f"alter user {system_user} identified with auth_socket;",
+                f"grant all privileges on *.* to {system_user} with grant option;",
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -36,6 +36,7 @@ RIGHTS = (
     "create view, show view, trigger, create routine, alter routine, execute, reload, process, replication slave"
 )
 MORE_RIGHTS = {MYSQL: "replication client", MARIADB: "binlog monitor"}
+SOCKETS = "auth_socket.so"
 # MariaDB has no binlog_order_commits: it always commits in binlog order. MySQL does by default.
 SETTINGS = {
     MYSQL: (
@@ -71,7 +72,14 @@ class Server:
     @property
     def settings(self) -> tuple[str, ...]:
         """What only this kind is told."""
-        return SETTINGS[self.kind]
+        return (*SETTINGS[self.kind], *([f"--plugin-load-add={SOCKETS}"] if self.knows_sockets else []))
+
+    @property
+    def knows_sockets(self) -> bool:
+        """Whether MySQL has the plugin that knows a user of the system by the socket; macOS has none."""
+        prefix = Path(self.command[-1]).resolve().parent.parent
+        places = (prefix / "lib/mysql/plugin", prefix / "lib/plugin")
+        return self.kind == MYSQL and any((place / SOCKETS).exists() for place in places)
 
 
 def program(*names: str) -> str:
@@ -92,7 +100,7 @@ def _which(*names: str) -> str | None:
 
 
 def administrator() -> str:
-    """Name who may do everything, through MariaDB's socket: the system's user that runs the sandbox."""
+    """Name who may do everything, through the server's socket: the system's user that runs the sandbox."""
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
