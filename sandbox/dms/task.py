@@ -11,6 +11,7 @@ Source: DMS user guide, "Error handling task settings", "Control table task sett
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class Task:
         """Run until told to stop.
 
         Raises:
-            TaskError: It cannot go on. What came before the cause is delivered.
+            TaskError: It cannot go on. What came before the cause is delivered, unless the cause is a fault of ours.
         """
         try:
             self._run(with_full_load)
@@ -92,6 +93,14 @@ class Task:
             if self.delivery.flush() and self.file:
                 self._save()
             raise
+        except (pymysql.err.MySQLError, OSError):
+            raise  # the source's or this machine's: whoever watches the task starts it again
+        except Exception as error:  # noqa: BLE001 - whatever it is, it shall be told
+            # Started again it would only fail again, and nobody would be told.
+            traceback.print_tb(error.__traceback__)  # without its message, which may hold values
+            raise TaskError(
+                f"at {self.file}:{self.position} the stand-in itself failed ({type(error).__name__})"
+            ) from None
 
     def _run(self, with_full_load: bool) -> None:
         if with_full_load or not self.file:

@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from sandbox import control
+from sandbox import control, mysql
 from sandbox.dms import settings
+from sandbox.dms.delivery import Delivery
+from sandbox.dms.errors import TaskError
+from sandbox.dms.task import Task
 from sandbox.errors import Halted, SandboxError
 from sandbox.state import State, read_json
 from tests.conformance.dms.box import Box, Sent
@@ -195,6 +198,36 @@ def test_a_suspended_table_is_listed_and_no_longer_replicated(own_box: Box, tmp_
     with task(box, tmp_path):
         box.sql("insert into bad values (5, 'd')", "insert into good values (2)")
         assert ([1], [1, 2]) == tuple([row["id"] for row in rows(box.sent(name))] for name in ("bad", "good"))
+
+
+def test_an_image_that_is_not_full_stops_the_task(own_box: Box, tmp_path: Path) -> None:
+    """binlog_row_image=MINIMAL: what is left out of an image would be taken for NULL; no policy goes on over it."""
+    box = own_box
+    box.sql("create table cut_short (id int primary key, text varchar(9))", "insert into cut_short values (1, 'a')")
+    with task(box, tmp_path) as process:
+        box.drain()
+        with (
+            mysql.connect(box.endpoints["mysql"], as_administrator=True, database="sports", autocommit=True) as link,
+            link.cursor() as cursor,
+        ):
+            cursor.execute("set session binlog_row_image = 'MINIMAL'")
+            cursor.execute("update cut_short set text = 'b'")
+        assert Halted.exit_code == process.wait(HANGS_S)
+        assert process.stderr
+        said = process.stderr.read()
+    assert "sports.cut_short" in said
+    assert "binlog_row_image=FULL" in said
+    State(box.state).dms.unlink()  # as the README says: it goes on after a full load
+    with task(box, tmp_path):
+        assert {"a", "b"} == {row["text"] for row in rows(box.sent("cut_short"))}
+
+
+def test_a_fault_of_the_stand_in_itself_stops_the_task(tmp_path: Path) -> None:
+    """Started again and again by the supervisor it would deliver nothing, and nobody would be told."""
+    delivery = Delivery(tmp_path / "aws.json", "stream", lambda: False)
+    broken = Task(settings.load(), {"no such setting": 1}, delivery, tmp_path / "dms.json", lambda: False)
+    with pytest.raises(TaskError, match="TypeError"):
+        broken.run(with_full_load=False)
 
 
 @pytest.mark.parametrize(("policy", "code"), [("STOP_TASK", Halted.exit_code), ("SUSPEND_TABLE", None)])
