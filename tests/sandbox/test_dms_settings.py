@@ -33,9 +33,9 @@ def written(kinesis: dict[str, Any] | None = None) -> tuple[str, str]:
 
 
 def test_the_default_task_has_what_the_product_demands() -> None:
-    """One line a record, transaction details, NULLs, a before image of the key, the primary key as partition key."""
+    """Changes only, one line a record, NULLs, a before image of the key, the primary key as partition key."""
     default = task()
-    assert default.full_load
+    assert not default.full_load
     assert default.transaction_details
     assert default.null_and_empty
     assert default.before_image == "before-image"

@@ -5,6 +5,8 @@ task settings"; where they are silent, `sandbox/README.md` names the reading tha
 """
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -74,12 +76,29 @@ def test_a_full_load_writes_values_as_changes_have_them(box: Box, everything: li
     """`load` records hold the same data, and no transaction (full load; record samples)."""
     control.stop_service(box.state, "dms")
     State(box.state).dms.unlink()
+    loader = [sys.executable, "-m", "sandbox.dms", "--state", str(box.state), "--full-load"]
+    with subprocess.Popen(loader) as process:
+        box.drain()
+        process.terminate()
     control.start_service(box.state, "dms")
     loaded = [sent for sent in box.sent("everything") if sent.metadata["operation"] == "load"]
     assert [sent.message["data"] for sent in sorted(everything, key=row_id)] == [
         sent.message["data"] for sent in sorted(loaded, key=row_id)
     ]
     assert not [name for sent in loaded for name in sent.metadata if "transaction" in name or "commit" in name]
+
+
+def test_a_task_without_a_place_goes_on_from_now(box: Box) -> None:
+    """The deployed task loads no rows: what was there before comes by no record (migration type `cdc`)."""
+    box.sql("create table from_now (id int primary key)", "insert into from_now values (1)")
+    assert [1] == [sent.message["data"]["id"] for sent in box.changes("from_now")]
+    control.stop_service(box.state, "dms")
+    State(box.state).dms.unlink()
+    control.start_service(box.state, "dms")
+    box.sql("insert into from_now values (2)")
+    assert [1, 2] == [
+        sent.message["data"]["id"] for sent in box.sent("from_now") if sent.metadata["record-type"] == "data"
+    ]
 
 
 def row_id(sent: Sent) -> int:
