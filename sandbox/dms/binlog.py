@@ -26,9 +26,8 @@ CHUNK = 1 << 18
 
 
 class Event(NamedTuple):
-    """One event: the second in its header, its type, its first position and the one after it, its bytes."""
+    """One event: its type, its first position and the one after it, its bytes."""
 
-    time_s: int
     kind: int
     start: int
     end: int
@@ -118,10 +117,10 @@ class Binlog:
             raise Disconnected(f"{code}: {text}")
         if packet[0] == 0xFE and len(packet) < 9:
             raise Disconnected("the server ended the stream")
-        time_s, kind, _server, size, end, flags = HEADER.unpack_from(packet, 1)
+        _time, kind, _server, size, end, flags = HEADER.unpack_from(packet, 1)
         if flags & ARTIFICIAL:
             end = 0
         if kind == FORMAT_DESCRIPTION:
             # Each file says whether its events end with a checksum; this event always does.
             self._checksum_bytes = 4 if packet[-5] else 0
-        return Event(time_s, kind, end - size if end else 0, end, packet[1 : len(packet) - self._checksum_bytes])
+        return Event(kind, end - size if end else 0, end, packet[1 : len(packet) - self._checksum_bytes])

@@ -22,7 +22,7 @@ from sandbox.dms import full_load
 from sandbox.dms.binlog import Binlog, Disconnected, Event
 from sandbox.dms.delivery import Delivery
 from sandbox.dms.errors import RecordError, TableError, TaskError, Undeliverable
-from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer, second
+from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer
 from sandbox.dms.settings import LOG_ERROR, STOP_TASK, SUSPEND_TABLE, Settings
 from sandbox.dms.tables import Row, Table, read_table, table_name
 from sandbox.mysql import binlog_end
@@ -74,8 +74,7 @@ class Task:
         delivery.delivered = kept.get("delivered", 0)
         self._saved: tuple[object, ...] | None = None
         self._saved_s = 0.0
-        self._place: dict[str, Any] = {}
-        self._record = 0
+        self._transaction = 0  # the id of the one that is read; 0 between two
         self._standalone = True
         self._tables: dict[int, Table | None] = {}
         self._maps: dict[bytes, Table | None] = {}
@@ -197,7 +196,7 @@ class Task:
         applied = isinstance(error, Undeliverable) and operation in APPLY_POLICIES
         policy = APPLY_POLICIES[operation] if applied else "DataErrorPolicy"
         action = self.settings.policies[policy]
-        at = f" of the transaction at {self._place['stream-position']}" if self._place else ""
+        at = f" of the transaction at {self.file}:{self._transaction & 0xFFFFFFFF}" if self._transaction else ""
         told = f"{schema}.{table}: the {operation}{at} cannot be sent: {error} ({policy} {action})"
         if action == STOP_TASK:
             raise TaskError(told)
@@ -267,27 +266,22 @@ class Task:
             self._query(event)
         elif kind == ROTATE:
             self.file, self.position = content[27:].decode(), int.from_bytes(content[19:27], "little")
-            self._place = {}
+            self._transaction = 0
         elif kind in COMPRESSED:
             raise TaskError(
                 "the binlog is compressed, or holds parts of JSON documents, which DMS does not read; set log_bin_compress=OFF "
                 "(MariaDB), binlog_transaction_compression=OFF and binlog_row_value_options='' (MySQL) on the server"
             )
-        elif kind != HEARTBEAT and event.end and not self._place:
+        elif kind != HEARTBEAT and event.end and not self._transaction:
             self.position = event.end
 
     def _begin(self, event: Event) -> None:
         number = int(self.file.rpartition(".")[2])
-        self._place = {
-            "transaction-id": (number << 32) + event.start,
-            "commit-timestamp": second(event.time_s),
-            "stream-position": f"{self.file}:{event.start}",
-        }
-        self._record = 1
+        self._transaction = (number << 32) + event.start
         self._standalone = event.kind != MARIADB_GTID or bool(event.content[31] & STANDALONE)
 
     def _end(self, event: Event) -> None:
-        self.position, self._place = event.end, {}
+        self.position, self._transaction = event.end, 0
 
     def _query(self, event: Event) -> None:
         """See how a QUERY event moves the transaction: BEGIN, its end, or a statement that is a transaction."""
@@ -347,12 +341,11 @@ class Task:
         try:
             images: list[Row] = list(table.images(content, at))
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost in silence
-            at_place = self._place.get("stream-position")
             raise TaskError(
-                f"{table.schema}.{table.name}: a row of the transaction at {at_place} is not understood ({type(error).__name__})"
+                f"{table.schema}.{table.name}: a row of the transaction after {self.file}:{self.position} is not understood "
+                f"({type(error).__name__})"
             ) from None
-        records = self.writer.changes(table, operation, images, self._place, self._record)
-        self._record += len(records)
+        records = self.writer.changes(table, operation, images, self._transaction)
         self._deliver(table.schema, table.name, operation, records)
 
 
