@@ -42,6 +42,13 @@ def test_dms_captures_changes_only() -> None:
     assert "FullLoadSettings" not in task_settings()
 
 
+def test_large_objects_do_not_travel() -> None:
+    """Only keys are read from a record; what DMS would cut at LobMaxSize is left out (target metadata task settings)."""
+    target = task_settings()["TargetMetadata"]
+    assert target["SupportLobs"] is False
+    assert ["SupportLobs"] == [name for name in target if "Lob" in name]
+
+
 def test_dms_lists_the_tables_that_it_suspends() -> None:
     """Should a policy be changed by hand, the job hears of it (control table task settings)."""
     assert task_settings()["ControlTablesSettings"]["SuspendedTablesTableEnabled"] is True
