@@ -31,12 +31,17 @@ Texts: TypeAlias = tuple[bytes | None, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """The source of one pipeline, and what computes its outputs."""
+    """The source of one pipeline, and what computes its outputs; `connection` is used by nobody else."""
 
     spark: SparkSession
     pipeline: Pipeline
     tokens: TokenKey
     connection: Any
+
+    def __post_init__(self) -> None:
+        # A server that pads CHAR or refuses zero dates in a comparison says so in its sql_mode.
+        with self.connection.cursor() as cursor:
+            cursor.execute("set session sql_mode = ''")
 
     @cached_property
     def _form(self) -> Form:

@@ -83,6 +83,7 @@ class Shop:
         inner: Aliases that are joined by `inner`.
         on_sleep: What happens in the world each time the verifier lets time pass.
         on_request: What the job does with the keys of a request; it writes nothing by default.
+        database: MySQL database of another shop; else one of its own is made.
         job_runs: The job takes requests, and tells how far it has come.
     """
 
@@ -96,17 +97,20 @@ class Shop:
     on_request: Callable[[list[Any]], None] = lambda _: None
     job_runs: bool = True
     name: str = field(default_factory=lambda: f"v_{uuid.uuid4().hex[:10]}")
+    database: str = ""
     now: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
-        self.run_sql(f"create database {self.name}", database=None)
-        self.run_sql(*TABLES, *ROWS)
+        if not self.database:
+            self.database = self.name
+            self.run_sql(f"create database {self.name}", database=None)
+            self.run_sql(*TABLES, *ROWS)
         folder = self.folder / self.name
         folder.mkdir(parents=True)
         (folder / "select.sql").write_text(SELECT)
         (folder / "pipeline.yaml").write_text(yaml.safe_dump({**DEFINITION, "target": f"public.{self.name}"}))
         with self.mysql() as connection:
-            loaded = load_pipeline(folder, connection, self.name, self.spark)
+            loaded = load_pipeline(folder, connection, self.database, self.spark)
         dimensions = tuple(replace(each, inner=each.alias in self.inner) for each in loaded.dimensions)
         self.pipeline: Pipeline = replace(loaded, dimensions=dimensions, where=self.where, deletes=self.deletes)
         self.place.warehouse.run(target_ddl(self.pipeline))
@@ -121,11 +125,11 @@ class Shop:
 
     @contextmanager
     def mysql(self) -> Iterator[Any]:
-        with connect(self.place.mysql, self.name) as connection:
+        with connect(self.place.mysql, self.database) as connection:
             yield connection
 
     def run_sql(self, *statements: str, database: str | None = "") -> None:
-        with connect(self.place.mysql, self.name if database == "" else database) as connection:
+        with connect(self.place.mysql, self.database if database == "" else database) as connection:
             for statement in statements:
                 with connection.cursor() as cursor:
                     cursor.execute(statement)

@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
 from freshet.ledger.keys import encoded
+from freshet.pipeline.connection import MySQLSettings, connect
+from freshet.verify import compare
 from freshet.verify.rows import Difference
 from tests.verify.shop import Shop
 
@@ -46,6 +48,22 @@ def test_nothing_is_nothing(make: Make) -> None:
     shop.run_sql("delete from orders")
     found = shop.verify()
     assert (True, 0, 0) == (found.verified, found.rows, found.source_rows)
+
+
+def test_a_server_that_pads_char_means_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blanks that the server's `sql_mode` adds are in no row."""
+    shop = make()
+    shop.run_sql("alter table orders modify status char(10) not null")
+    shop.fill()
+
+    def padding(settings: MySQLSettings, database: str | None = None) -> Any:
+        connection = connect(settings, database)
+        with connection.cursor() as cursor:
+            cursor.execute("set session sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'")
+        return connection
+
+    monkeypatch.setattr(compare, "connect", padding)
+    assert [] == shop.verify().differences
 
 
 def test_a_changed_a_missing_a_foreign_and_a_doubled_row_are_named(make: Make) -> None:
@@ -164,12 +182,14 @@ def test_a_row_that_changes_all_the_time_is_too_hot_and_no_failure(make: Make) -
 
 
 def test_rows_of_deleted_facts_are_kept_under_ignore(make: Make) -> None:
-    """They are listed, all of them, and are no difference."""
+    """They are listed, all of them, and are no difference; one that stands there twice is."""
     shop = make()
     shop.fill()
-    shop.run_sql("delete from orders where shop = 'west'")
+    shop.fill("o.number > 2")
+    shop.run_sql("delete from orders where shop = 'west' or number > 2")
     found = shop.verify()
-    assert (True, [WEST_1, WEST_2]) == (found.verified, sorted(found.kept_after_delete))
+    assert [WEST_1, WEST_2] == sorted(found.kept_after_delete)
+    assert [Difference(EAST_MAX, "doubled", (), "stale")] == found.differences
 
 
 def test_rows_of_deleted_facts_are_marked_under_mark(make: Make) -> None:
