@@ -13,7 +13,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ConnectionClosedError
 
 from freshet.errors import EnvironmentFault
-from freshet.mysql.asking import Source
+from freshet.mysql.asking import CutOff, Held, Source
+from streaming_job.job import Job
 from streaming_job.running import Running
 
 NO_STATEMENT = frozenset({"GetShardIterator"})  # its answer says nothing of the world
@@ -25,7 +26,7 @@ class Killed(BaseException):
 
 @dataclass
 class Points:
-    """Counts the statements of a job until its first commit of a round is over; several jobs one after the other may be armed.
+    """Counts the statements of a job from its start until its first round that commits is over.
 
     Attributes:
         at: The statement before which `action` is called; 0: none.
@@ -40,13 +41,13 @@ class Points:
     afterwards: bool = False
     reached: bool = False
     seen: list[str] = field(default_factory=list)
-    _over: bool = False
+    _counts: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def pass_by(self, name: str, ask: Callable[[], Any]) -> Any:
         """Carry out one statement, or what is to happen at it."""
         with self._lock:
-            counts = not self._over and name not in NO_STATEMENT
+            counts = self._counts and name not in NO_STATEMENT
             if counts:
                 self.seen.append(name)
             here = counts and len(self.seen) == self.at and not self.reached
@@ -63,7 +64,7 @@ class Points:
     @contextmanager
     def armed(self) -> Iterator[None]:
         """Watch the jobs of this process."""
-        call, ask, one_round = BaseClient._make_api_call, Source.ask, Running.round
+        call, ask, work, one_round = BaseClient._make_api_call, Source.ask, Job.work, Running.round
 
         def calling(client: Any, operation: str, arguments: Any) -> Any:
             return self.pass_by(operation, lambda: call(client, operation, arguments))
@@ -73,13 +74,18 @@ class Points:
 
         def rounding(running: Running, *arguments: Any) -> int:
             taken = one_round(running, *arguments)
-            self._over |= running.told is not None
+            self._counts &= running.told is None
             return taken
+
+        def working(job: Job) -> None:
+            self._counts = not self.seen
+            work(job)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", calling)
             patch.setattr(Source, "ask", asking)
             patch.setattr(Running, "round", rounding)
+            patch.setattr(Job, "work", working)
             yield
 
 
@@ -92,4 +98,18 @@ def lose(name: str) -> None:
     """No answer comes."""
     if name == "ask":
         raise EnvironmentFault("MySQL does not answer")
+    raise ConnectionClosedError(endpoint_url="https://away")
+
+
+def cut_off(name: str) -> None:
+    """MySQL ends the statement after its time."""
+    if name == "ask":
+        raise CutOff
+    raise ConnectionClosedError(endpoint_url="https://away")
+
+
+def keep_waiting(name: str) -> None:
+    """A table lock is in the way."""
+    if name == "ask":
+        raise Held
     raise ConnectionClosedError(endpoint_url="https://away")

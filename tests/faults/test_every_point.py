@@ -1,11 +1,18 @@
 """Whatever happens between any two statements of a round, nothing is lost, doubled or resurrected."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
+import streaming_job.connect
+import streaming_job.job
+from freshet.cli.context import Place
+from freshet.errors import StaleBatch
+from freshet.ledger.ledger import Ledger
 from streaming_job import group
-from tests.faults.points import Killed, Points, kill, lose
+from tests.faults.points import Killed, Points, cut_off, keep_waiting, kill, lose
 from tests.river import River
 
 RUNS_MAX = 150
@@ -51,10 +58,21 @@ class World:
 
 
 @pytest.fixture
-def world(own_stream: River, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Of its own stream; what failed is tried again at once."""
+def world(place: Place, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Of its own stream; what failed is tried again at once, and a job is idle after one look.
+
+    Its hundreds of jobs know their pipeline already, and that the tables are there.
+    """
     monkeypatch.setattr(group, "RETRY_FIRST_S", 0.01)
-    return World(own_stream)
+    monkeypatch.setattr(streaming_job.job, "IDLE_ROUNDS", 1)
+    river = River(place, spark, tmp_path, own_stream=True, shards=1)
+    river.simulate("initial", "--events", "4", "--tickets_per_event", "25", "--customers", "40")
+    world = World(river)
+    with river.job() as job:
+        (pipeline,) = job.pipelines.values()
+    monkeypatch.setattr(streaming_job.connect, "_followed", lambda *_: pipeline.followed)
+    monkeypatch.setattr(Ledger, "create", lambda *_, **__: None)
+    return world
 
 
 def every_point(work: Callable[[int], Points]) -> None:
@@ -85,3 +103,41 @@ def test_a_job_that_is_killed_twice_at_any_point(world: World) -> None:
         return points
 
     every_point(twice)
+
+
+def test_a_second_job_at_any_point(world: World) -> None:
+    """It takes the ledger over and does all there is to do; the first, let go on, writes nothing that it should not."""
+
+    def beside(at: int) -> Points:
+        world.change()
+        points = Points(at, lambda _: world.river.drain())
+        try:
+            with points.armed():
+                world.river.drain()
+        except StaleBatch:
+            assert points.reached
+        world.check(points.seen)
+        return points
+
+    every_point(beside)
+
+
+@pytest.mark.parametrize(
+    ("action", "afterwards"),
+    [(lose, False), (lose, True), (cut_off, False), (keep_waiting, False)],
+    ids=["no question arrives", "no answer arrives", "MySQL ends statements", "a table lock"],
+)
+def test_a_job_that_gets_no_answer_at_any_point_goes_on_by_itself(
+    world: World, action: Callable[[str], None], afterwards: bool
+) -> None:
+    """Whether what it asked for was done or not; no record is counted twice."""
+
+    def without_answer(at: int) -> Points:
+        world.change()
+        points = Points(at, action, afterwards)
+        with points.armed():
+            world.river.drain()
+        world.check(points.seen)
+        return points
+
+    every_point(without_answer)
