@@ -71,9 +71,7 @@ class Tally:
 
     def without(self, told: Particulars) -> "Tally":
         """Give what a commit did not tell yet; what it told was taken in first."""
-        return Tally(
-            self.received - told.received, self.ignored - told.ignored, self.quarantined[told.quarantined :]
-        )
+        return Tally(self.received - told.received, self.ignored - told.ignored, self.quarantined[told.quarantined :])
 
 
 @dataclass(frozen=True)

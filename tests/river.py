@@ -267,9 +267,7 @@ class River:
         """Sell tickets, or pass them on; what the stream says of it is DMS's affair."""
         for start in range(0, len(tickets), 1000):
             rows = ", ".join(f"({ticket}, {customer}, '{AT}', '{AT}')" for ticket in tickets[start : start + 1000])
-            self.run_sql(
-                f"insert into ticket_activity values {rows} on duplicate key update purchased_by = {customer}"
-            )
+            self.run_sql(f"insert into ticket_activity values {rows} on duplicate key update purchased_by = {customer}")
 
     # the job
 

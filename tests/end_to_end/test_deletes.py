@@ -51,7 +51,8 @@ SEATS = "select s.id, s.code, s.owner from seat as s"
 MOVES = {
     "UPDATE of the primary key": "update seat set id = 7 where id = 1",
     "REPLACE on a second unique key": "replace into seat values (7, 'A', 70)",
-    "ON DUPLICATE KEY UPDATE of the primary key": "insert into seat values (50, 'A', 1) on duplicate key update id = 7, owner = 71",
+    "ON DUPLICATE KEY UPDATE of the primary key": "insert into seat values (50, 'A', 1) "
+    "on duplicate key update id = 7, owner = 71",
     "all keys one further": "update seat set id = id + 1 order by id desc",
 }
 

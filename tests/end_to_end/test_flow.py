@@ -2,12 +2,11 @@
 
 import threading
 import time
-from datetime import datetime
 
 import pytest
 
 import streaming_job.evaluate
-from tests.river import River, deletes
+from tests.river import AT, River, deletes
 
 
 def test_sales_and_changes_arrive_joined_tokenized_and_masked(river: River) -> None:
@@ -47,7 +46,10 @@ def test_both_ways_of_reading_rows_give_the_same(
     own_stream.sell(range(1, 21), 5)
     own_stream.drain()
     own_stream.sell([3, 4], 6)
-    own_stream.run_sql("delete from ticket_activity where ticket_id = 5", "update ticket_activity set ticket_id = 50 where ticket_id = 6")
+    own_stream.run_sql(
+        "delete from ticket_activity where ticket_id = 5",
+        "update ticket_activity set ticket_id = 50 where ticket_id = 6",
+    )
     own_stream.put(
         own_stream.sale(5, 5, operation="delete"), own_stream.record({"ticket_id": 50}, old={"ticket_id": 6})
     )
@@ -117,7 +119,7 @@ def test_a_transaction_that_began_earlier_and_committed_later_wins(river: River)
 
 def test_rows_that_were_there_before_come_by_the_first_sweep(own_stream: River) -> None:
     """Nobody has to load them: no record names them."""
-    own_stream.run_sql(f"insert into ticket_activity select ticket_id, 5, '{datetime(2024, 7, 29)}', now(3) from ticket")
+    own_stream.run_sql(f"insert into ticket_activity select ticket_id, 5, '{AT}', now(3) from ticket")
     own_stream.drain()
     assert own_stream.expected() == own_stream.actual()
     assert (100, 0) == (len(own_stream.actual()), own_stream.ledger()["received"])

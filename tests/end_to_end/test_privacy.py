@@ -53,7 +53,11 @@ def test_no_address_and_no_phone_number_is_found_anywhere(alone: River, tmp_path
         "TEST_SMALL_ROUND": small_round,
     }
     said = b""
-    for module in ("tests.faults.dying_job after_staging", "tests.faults.dying_job never", "tests.faults.dying_job never"):
+    for module in (
+        "tests.faults.dying_job after_staging",
+        "tests.faults.dying_job never",
+        "tests.faults.dying_job never",
+    ):
         command = alone.command(("-m", *module.split()), work_folder=work / str(len(said)))
         ended = subprocess.run(
             command,

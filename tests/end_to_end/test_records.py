@@ -84,7 +84,9 @@ def test_an_update_without_its_before_image_stops_the_job_and_names_the_setting(
 def test_a_before_image_that_only_repeats_the_key_moves_nothing(filled: River) -> None:
     """DMS writes it for every update, whatever has changed; numbers may come as text."""
     filled.sell_in_source([1], 5)
-    filled.put(filled.sale(1, 5, old={"ticket_id": 1}), filled.sale(1, 5, old={"ticket_id": "1"}), filled.sale(1, 5, old={}))
+    filled.put(
+        filled.sale(1, 5, old={"ticket_id": 1}), filled.sale(1, 5, old={"ticket_id": "1"}), filled.sale(1, 5, old={})
+    )
     filled.drain()
     assert filled.expected() == filled.actual()
     assert 0 == filled.ledger()["quarantined"]

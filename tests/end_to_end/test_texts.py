@@ -114,7 +114,9 @@ def test_a_link_that_the_dimensions_charset_does_not_have_is_null(empty_river: C
     )
     river.drain()
     assert [("1", "😀", 1, None), ("2", "Ä", 2, "Bern"), ("3", "x😀y", 3, None)] == target(river)
-    river.run_sql("insert into fact values ('4', '日本', 4), ('5', 'Ä', 5)", "update dim set city = 'Biel' where code = 'Ä'")
+    river.run_sql(
+        "insert into fact values ('4', '日本', 4), ('5', 'Ä', 5)", "update dim set city = 'Biel' where code = 'Ä'"
+    )
     river.wait_for_dms()
     river.drain()
     assert wanted(river) == target(river)
@@ -153,7 +155,12 @@ def test_dates_that_are_none_spoil_their_row_and_no_other(empty_river: Callable[
         "n int(30) unsigned zerofill null, key (n))",
     )
     loose = "set sql_mode = ''"
-    rows = ("(1, '2024-00-10', null, 1)", "(2, '0000-00-00', '0000-00-00', 2)", "(3, '2024-02-29', null, 3)", "(4, null, null, 4)")
+    rows = (
+        "(1, '2024-00-10', null, 1)",
+        "(2, '0000-00-00', '0000-00-00', 2)",
+        "(3, '2024-02-29', null, 3)",
+        "(4, null, null, 4)",
+    )
     river.run_as_administrator(
         loose,
         "insert into dim values (1, '2024-01-01'), (2, '0000-00-00'), (3, '2024-00-10'), (4, '2024-04-04')",

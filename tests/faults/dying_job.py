@@ -53,14 +53,12 @@ def after_submitting() -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "after_reading": lambda: after(Job, "_read_pages", lambda records, *_: records > 0),
     "after_the_probe": lambda: after(
-        answers.Answers, "answer", lambda _, answering, question: isinstance(question, SkipLocked)
+        answers.Answers, "answer", lambda _, _answers, question: isinstance(question, SkipLocked)
     ),
     "after_staging": lambda: after(Evaluation, "run"),
     "after_submitting": after_submitting,
     "before_staged_files_are_deleted": lambda: setattr(running, "delete_staged", die),
-    "before_a_request_is_deleted": lambda: setattr(
-        Requests, "delete", lambda _, objects: die() if objects else None
-    ),
+    "before_a_request_is_deleted": lambda: setattr(Requests, "delete", lambda _, objects: die() if objects else None),
 }
 NEVER = "never"
 

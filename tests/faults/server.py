@@ -18,7 +18,7 @@ from sandbox.mysql import administrator, install, program, temporary
 from sandbox.state import State, free_port
 from tests.patience import HANGS_S
 
-PASSWORD = "only-here"  # noqa: S105 - of a server that lives as long as a test
+PASSWORD = "only-here"  # of a server that lives as long as a test
 SEMI_SYNC = ("--rpl-semi-sync-master-timeout=600000", "--rpl-semi-sync-master-wait-point=AFTER_SYNC")
 
 
@@ -49,7 +49,14 @@ def own_server(home: Path, place: Place, *options: str) -> Iterator[Place]:
 
 
 def endpoint(port: int) -> dict[str, Any]:
-    return {"host": "127.0.0.1", "port": port, "user": "freshet", "password": PASSWORD, "database": "none", "tls_ca": None}
+    return {
+        "host": "127.0.0.1",
+        "port": port,
+        "user": "freshet",
+        "password": PASSWORD,
+        "database": "none",
+        "tls_ca": None,
+    }
 
 
 def wait_for(data: Path) -> None:
