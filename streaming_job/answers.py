@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from freshet.errors import EnvironmentFault, SourceChanged
 from freshet.ledger.keys import Key, as_warehouse, encoded
 from freshet.mysql import keys
-from freshet.mysql.asking import ONE_ROW, CutOff, Gone, Source
+from freshet.mysql.asking import LOCK_WAIT_S, ONE_ROW, STATEMENT_S, CutOff, Gone, Held, Source
 from freshet.mysql.keys import Found
 from freshet.mysql.literals import literal
 from freshet.pipeline.connection import MySQLSettings
@@ -163,6 +163,14 @@ class Answers:
         except Gone as changed:
             raise self._changed(
                 f"MySQL knows a table or column of its SELECT no more (error {changed.number})"
+            ) from None
+        except CutOff:
+            raise EnvironmentFault(
+                f"MySQL did not answer a question of the job within {STATEMENT_S:g} s: is it overloaded?"
+            ) from None
+        except Held:
+            raise EnvironmentFault(
+                f"MySQL kept a question of the job waiting behind a table lock for {LOCK_WAIT_S} s: is a table being altered?"
             ) from None
 
     def _changed(self, what: str) -> SourceChanged:

@@ -69,6 +69,10 @@ class Tally:
     ignored: int = 0
     quarantined: list[tuple[str, str, str, str | None]] = field(default_factory=list)
 
+    def without(self, told: Particulars) -> "Tally":
+        """Give what a commit did not tell yet; what it told was taken in first."""
+        return Tally(self.received - told.received, self.ignored - told.ignored, self.quarantined[told.quarantined :])
+
 
 @dataclass(frozen=True)
 class Around:
@@ -136,6 +140,7 @@ class Running:
         counts: What its last commit did; None if the last round made none.
         told: What the ledger keeps of it, likewise.
         left_out: Memory could not keep what it has to look at; it starts anew once it can commit.
+        sent: Id of the commit whose outcome is not known yet, and what it told; None if each is known.
     """
 
     followed: Followed
@@ -151,6 +156,7 @@ class Running:
     counts: dict[str, int] | None = None
     told: Particulars | None = None
     left_out: bool = False
+    sent: tuple[str, Particulars] | None = None
 
     def __post_init__(self) -> None:
         prefix = f"{self.around.prefix}/{self.name}"
@@ -222,6 +228,7 @@ class Running:
         """
         if self.failures:
             self.memory = self.ledger.read_after(self.memory.remembered.head, self.around.run)
+            self._settle()
         started_at, commit_id = datetime.now(UTC), str(uuid.uuid4())
         found = self.requests.found()
         prefix = "/".join((self.around.prefix, self.name, self.around.run, commit_id))
@@ -266,6 +273,12 @@ class Running:
         if request_rules.may_be_deleted(Outcome.COMMITTED):
             self.requests.delete(list(found))
         return decided.taken_rows
+
+    def _settle(self) -> None:
+        """Count no record twice: the commit that was sent last may have been made."""
+        if self.sent is not None and self.sent[0] == self.memory.remembered.head:
+            self.tally = self.tally.without(self.sent[1])
+        self.sent = None
 
     def _renewal(self, given: Given, progress: Progress, *, is_asked: bool) -> Commit | None:
         """Give a commit that only says how far the job is: when a proof is old, or when a request asks for it.
@@ -314,7 +327,9 @@ class Running:
             proofs=proofs,
         )
         moved = self._moved(commit.positions, progress)
+        self.sent = (commit.id, told)
         counts = self.ledger.commit(commit, moved, told, self.around.stopping)
+        self.tally, self.sent = self.tally.without(told), None
         quarantined = self.memory.quarantined
         if quarantined or counts["unfit"] or answers.blanks:
             quarantined = self.ledger.quarantined_keys()
