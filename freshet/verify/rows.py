@@ -72,9 +72,15 @@ class Form:
     pipeline: Pipeline
 
     @cached_property
+    def key_names(self) -> tuple[str, ...]:
+        """The outputs that are the key, in the order of the fact's primary key, which is the order of the job's keys."""
+        names = dict(zip(self.pipeline.key_columns, self.pipeline.keys, strict=True))
+        return tuple(names[column] for column in self.pipeline.fact.primary_key)
+
+    @cached_property
     def _key_places(self) -> tuple[int, ...]:
         names = [output.name for output in self.pipeline.outputs]
-        return tuple(names.index(key) for key in self.pipeline.keys)
+        return tuple(map(names.index, self.key_names))
 
     @cached_property
     def _of_key(self) -> dict[str, Callable[[Any], Any]]:
@@ -109,7 +115,7 @@ class Form:
 
     def key_value(self, place: int, value: Any) -> Any:
         """Give one typed value of the source's key in the warehouse's form."""
-        return self._of_key[self.pipeline.keys[place]](value)
+        return self._of_key[self.key_names[place]](value)
 
     def difference(self, key: Key, expected: Expected, stored: Stored | None) -> Difference | None:
         """Hold both sides of a key against each other.

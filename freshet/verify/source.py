@@ -8,7 +8,7 @@ Gives:  what the target should hold, by key in the warehouse's form.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,8 @@ class Source:
     pipeline: Pipeline
     tokens: TokenKey
     connection: Any
+    # Keys that the source spells with blanks at the end: a collation without padding finds them by that spelling only.
+    _spelled: dict[Key, Key] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A server that pads CHAR or refuses zero dates in a comparison says so in its sql_mode.
@@ -70,9 +72,10 @@ class Source:
     def by_keys(self, keys: Sequence[Key]) -> dict[Key, Expected]:
         """Read the rows of some keys; a key that MySQL answers with another spelling of, or not at all, is left out."""
         found: dict[Key, Expected] = {}
-        columns = key_columns(self.pipeline, self.pipeline.key_columns)
+        columns = key_columns(self.pipeline, self.pipeline.fact.primary_key)
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
-            where = one_of(columns, keys[start : start + KEYS_PER_STATEMENT])
+            chunk = keys[start : start + KEYS_PER_STATEMENT]
+            where = one_of(columns, [*chunk, *(self._spelled[key] for key in chunk if key in self._spelled)])
             found |= self._expected(self._ask(of_fact(self.pipeline, where)), where)
         return {key: found[key] for key in keys if key in found}
 
@@ -122,7 +125,7 @@ class Source:
 
     def _keys(self, wide: pa.Table, rows: list[Texts]) -> list[Key]:
         """Give each row's key; one that no type can hold keeps MySQL's texts, so that MySQL finds it again."""
-        names = self.pipeline.key_columns
+        names = self.pipeline.fact.primary_key
         typed = [wide[row_column(self.pipeline.fact.alias, name)].to_pylist() for name in names]
         places = [[column.name for column in self.pipeline.fact.columns].index(name) for name in names]
         keys: list[Key] = []
@@ -131,6 +134,8 @@ class Source:
                 keys.append(tuple((rows[number][place] or b"").decode("utf-8", "replace") for place in places))
             else:
                 keys.append(tuple(self._form.key_value(place, value) for place, value in enumerate(values)))
+                if keys[-1] != values:
+                    self._spelled[keys[-1]] = values
         return keys
 
 

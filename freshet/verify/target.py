@@ -113,7 +113,7 @@ class Target:
 
     def by_keys(self, keys: Sequence[Key]) -> dict[Key, Stored]:
         """Read the rows of some keys; a key that the target does not have is left out. Errors as `rows`."""
-        names = self.pipeline.keys
+        names = self._form.key_names
         of_key = [next(output for output in self.pipeline.outputs if output.name == name) for name in names]
         asked = [key for key in keys if all(map(_can_hold, of_key, key))]
         if not asked:

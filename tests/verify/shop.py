@@ -59,7 +59,7 @@ left join customer as c on c.code = o.customer_code
 left join city as t on t.id = c.city_id
 """
 DEFINITION = {
-    "keys": ["shop", "number"],
+    "keys": ["number", "shop"],
     "pii": {"customer.email": "tokenize", "customer.phone": "mask_digits"},
 }
 JOINED = (

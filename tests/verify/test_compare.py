@@ -241,6 +241,18 @@ def test_mysql_decides_which_keys_and_links_are_equal(make: Make) -> None:
     assert 6 == found.rows
 
 
+def test_a_key_with_a_blank_at_its_end_is_found_again(make: Make) -> None:
+    """A collation without padding tells 'nord' from 'nord '; the warehouse does not."""
+    shop = make(deletes="apply")
+    shop.run_sql(
+        "alter table orders modify shop varchar(8) character set utf8mb4 collate utf8mb4_nopad_bin not null",
+        "insert into orders (shop, number, status) values ('nord ', 1, 'open')",
+    )
+    shop.fill()
+    shop.change("status = 'x'", "shop = 'nord'")
+    assert [Difference(("nord", 1), "different", ("status",), "stale")] == shop.verify().differences
+
+
 def test_a_difference_of_a_quarantined_key_is_told_so(make: Make) -> None:
     """It is not stale; nothing is verified while the quarantine holds anything, a record without a key too."""
     shop = make()

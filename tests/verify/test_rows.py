@@ -39,9 +39,9 @@ def table(**values: Any) -> pa.Table:
 def test_types_of_files_become_the_outputs_types() -> None:
     """An instant of UTC is a time without a zone, a short DECIMAL one of the column's scale, an unsigned BIGINT a number."""
     found = list(Form(PIPELINE).rows(table(at=AT.replace(tzinfo=UTC), code="A  ")))
-    assert [((7, "A"), (7, "A", Decimal("1.50"), 0.0, AT))] == found
+    assert [(("A", 7), (7, "A", Decimal("1.50"), 0.0, AT))] == found
     assert "1.50" == str(found[0][1][2])
-    assert type(found[0][0][0]) is int
+    assert type(found[0][0][1]) is int
 
 
 def test_zero_has_no_sign() -> None:
