@@ -40,12 +40,14 @@ def own_box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @contextmanager
-def task(box: Box, folder: Path, **policies: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run the deployed task, but with these policies, in place of the sandbox's own."""
+def task(box: Box, folder: Path, mapped: str = "%", **policies: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run the deployed task, but with these tables and policies, in place of the sandbox's own."""
     if control.status(box.state)["services"]["dms"]["state"] != "stopped":
         control.stop_service(box.state, "dms")
     written = settings.of_template(settings.DEFAULT_FILE.read_text())
     written["TaskSettings"]["ErrorBehavior"] |= policies
+    for rule in written["TableMappings"]["rules"]:
+        rule["object-locator"]["table-name"] = mapped
     file = folder / "task.json"
     file.write_text(json.dumps(written))
     command = [sys.executable, "-m", "sandbox.dms", "--state", str(box.state), "--task", str(file)]
@@ -165,6 +167,18 @@ def test_a_logged_error_is_an_apply_exception(own_box: Box, tmp_path: Path) -> N
     assert {"TASK_NAME", "TABLE_OWNER", "TABLE_NAME", "ERROR_TIME", "STATEMENT", "ERROR"} == set(row)
     assert ("sports", "logged", []) == (row["TABLE_OWNER"], row["TABLE_NAME"], suspended)
     assert left_out + 1 == kept(box)["skipped"]
+
+
+def test_only_mapped_tables_are_captured(own_box: Box, tmp_path: Path) -> None:
+    """A table that no selection rule includes sends nothing, not even its name; the position passes it."""
+    box = own_box
+    with task(box, tmp_path, mapped="mapped%"):
+        box.sql("create table mapped_one (id int primary key)", "create table unmapped (id int primary key)")
+        box.sql(
+            "insert into unmapped values (1)", "insert into mapped_one values (1)", "insert into unmapped values (2)"
+        )
+        assert [1] == [row["id"] for row in rows(box.sent("mapped_one"))]
+        assert [] == box.sent("unmapped")
 
 
 def test_an_ignored_error_leaves_no_word_in_the_stream(own_box: Box, tmp_path: Path) -> None:
