@@ -79,8 +79,9 @@ def any_held(source: Source, of: KeyColumns, keys: Sequence[Key]) -> tuple[bool,
     """Tell whether a transaction holds any of some keys."""
     columns = [f"k.{quoted(name)}" for name in of.columns]
     try:
-        told = source.ask(
-            "1", f"{ONE_ROW} left join {of.name} as k on {one_of(columns, keys)} {source.share('nowait')}"
+        told = source.ask(  # the columns are asked for: MariaDB leaves a joined table out of which nothing is asked
+            ", ".join(columns),
+            f"{ONE_ROW} left join {of.name} as k on {one_of(columns, keys)} {source.share('nowait')}",
         )
     except Held:
         return True, frozenset()
