@@ -83,6 +83,7 @@ class Metrics:
         self._as_of: dict[str, float | None] = {}
         self._lag_s = 0.0
         self._left_out = 0
+        self._left_out_told: dict[str, int] = {}
         self._data_api_s = 0.0
         self._sent_at = time.monotonic()
         self._sending: threading.Thread | None = None
@@ -109,6 +110,8 @@ class Metrics:
         since = min((entry.since for entry in running.pending.values()), default=None)
         self._minute.add("PendingEntries", len(running.pending), pipeline)
         self._minute.add("PendingSeconds", 0.0 if since is None else max(0.0, time.time() - since), pipeline)
+        self._minute.add("CaptureErrors", self._left_out - self._left_out_told.get(running.name, 0), pipeline)
+        self._left_out_told[running.name] = self._left_out
         if running.counts is not None and running.told is not None:
             counts, told = running.counts, running.told
             for metric, value in (
@@ -118,7 +121,6 @@ class Metrics:
                 ("RowsRemoved", counts["removed"] + counts["marked"]),
                 ("RecordsIgnored", told.ignored),
                 ("RecordsQuarantined", told.quarantined + counts["unfit"]),
-                ("CaptureErrors", self._left_out),
             ):
                 self._minute.add(metric, value, pipeline)
             for name, seconds in clock.seconds.items():
@@ -146,7 +148,7 @@ class Metrics:
         for name in self._as_of:
             minute.add("DataApiSeconds", spent - self._data_api_s, ("Pipeline", name))
             minute.add("JobAlive", 1, ("Pipeline", name))
-        self._data_api_s, self._left_out = spent, 0
+        self._data_api_s = spent
         self._sending = threading.Thread(target=self._send, args=(minute,), daemon=True)
         self._sending.start()
         return self._sending

@@ -85,7 +85,10 @@ def reader(
             return _left_out(document.get("data")) if is_error else IGNORED
         if operation not in CHANGES:
             return Unreadable(of.table, "unknown_operation")
-        return _record(document, of, operation, body)
+        try:
+            return _record(document, of, operation, body)
+        except RecursionError:  # the exact parser follows no value as deep as the quick one
+            return Unreadable(of.table, "not_json")
 
     return read
 

@@ -42,7 +42,6 @@ from freshet.deploy.package import (
     rds_certificates,
 )  # fmt: skip
 from freshet.deploy.parameters import (
-    check_fixed,
     check_given,
     check_own_network,
     defaults_of_the_account,
@@ -166,7 +165,6 @@ class Deployment:
         root = self.settled_stack()
         before = values_of(root)
         self.leftovers.is_new = not before
-        check_fixed(self.given, before)
         if not before:
             check_own_network(self.given)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))

@@ -25,6 +25,7 @@ LOCK_WAIT_S: Final = 1
 ONE_ROW: Final = "(select 1 as one) as one_row"
 CUT_OFF: Final = frozenset({3024, 1969, 1317})  # the statement's time was over
 HELD: Final = frozenset({3572, 1205, 1222})  # NOWAIT met a lock
+UNLIKE: Final = frozenset({1267, 1270, 1271})  # a text that the column's charset does not have
 GONE: Final = frozenset({1054, 1146, 1049})  # no such column, table, database
 
 Answered: TypeAlias = frozenset[tuple[str, bool]]
@@ -37,6 +38,10 @@ class CutOff(Exception):
 
 class Held(Exception):
     """A transaction holds a row that was asked for with NOWAIT."""
+
+
+class Unlike(Exception):
+    """A column cannot be compared with a text that its charset does not have."""
 
 
 class Gone(Exception):
@@ -106,6 +111,7 @@ class Source:
         Raises:
             CutOff: The statement's time was over.
             Held: NOWAIT met a lock.
+            Unlike: A text is not of a column's charset.
             Gone: A table or column is gone.
             EnvironmentFault: The server does not answer, or refuses otherwise; with its number.
         """
@@ -127,6 +133,8 @@ class Source:
             return CutOff()
         if number in HELD:
             return Held()
+        if number in UNLIKE:
+            return Unlike()
         if number in GONE:
             return Gone(number)
         self.connection.close()

@@ -9,9 +9,11 @@ Gives:  one Arrow row a key found, columns named by `row_column`; the keys that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from freshet.ledger.keys import Key
 from freshet.mysql.asking import ONE_ROW, Answered, Source, Texts
@@ -20,6 +22,7 @@ from freshet.pipeline.model import Column, Pipeline, row_column
 from freshet.pipeline.types import ColumnType
 from freshet.pipeline.values import Unfit, Value, converter
 
+FIRST_DAY: Final = date.min  # Arrow knows the year 0, which MySQL stores too; Python and Redshift do not
 UNFIT: Final = "_freshet_unfit"  # NULL, or "table.column:reason" of a value that its type cannot hold
 
 
@@ -133,9 +136,12 @@ def as_arrow(values: Sequence[bytes | None], kind: ColumnType, name: str, unfit:
     """
     try:
         text = pa.array(values, pa.binary()).cast(pa.string())
-        return text if kind.arrow == pa.string() else text.cast(kind.arrow)
+        typed: Any = text if kind.arrow == pa.string() else text.cast(kind.arrow)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pa.array(_strictly(values, kind, name, unfit), kind.arrow)
+    if pa.types.is_temporal(kind.arrow) and pc.any(pc.less(typed, pa.scalar(FIRST_DAY).cast(kind.arrow))).as_py():
+        return pa.array(_strictly(values, kind, name, unfit), kind.arrow)
+    return typed
 
 
 def _strictly(values: Sequence[bytes | None], kind: ColumnType, name: str, unfit: list[str | None]) -> list[Value]:

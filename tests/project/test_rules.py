@@ -149,7 +149,7 @@ SHELL += (
     "freshet/__init__.py",
     "freshet/errors.py",
 )
-SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("data_api", "literals", "runs", "control_tables"))
+SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("catalogue", "data_api", "literals", "runs"))
 
 
 @pytest.mark.parametrize("name", [name for name in files(".py") if name.startswith(SHELL)])
