@@ -73,7 +73,7 @@ def _admit_every_key(patch: pytest.MonkeyPatch) -> None:
         for join in definition.select.joins:
             fit._check_join_key(join, source.tables[join.table], problems)
 
-    patch.setattr(fit, "_check_exact", lambda *_: None)
+    patch.setattr(fit, "_check_exact", lambda *_: None, raising=False)
     patch.setattr(fit, "_check_joins", check_joins)
 
 

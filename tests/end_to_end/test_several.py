@@ -49,6 +49,33 @@ def test_a_target_that_is_dropped_holds_no_other_pipeline_back(
         eventually(lambda: own_stream.expected() == own_stream.actual(other), "the second is whole")
 
 
+@pytest.mark.parametrize("moved", [0, 12], ids=["a sweep finds all", "too many keys moved"])
+def test_a_pipeline_that_fails_for_long_keeps_no_more_than_memory_may(
+    own_stream: River, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    """It forgets what a sweep will find; if even moved keys are too many it is left out, and starts anew once it can."""
+    when_full, forget = group.when_full, group.forget
+    monkeypatch.setattr(group, "RETRY_MAX_S", 0.5)
+    monkeypatch.setattr(group, "when_full", lambda changed, *, failing: when_full(changed, 5, failing=failing))
+    monkeypatch.setattr(group, "forget", lambda shape, changed: forget(shape, changed, 5))
+    other = own_stream.second()
+    own_stream.sell(range(1, 21), 5)
+    own_stream.drain()
+    with own_stream.running() as job:
+        own_stream.warehouse_run(f"alter table public.{other} rename to {other}_away")
+        own_stream.sell([30], 6)
+        eventually(lambda: job.pipelines[other].failures >= 1, "the second fails")
+        own_stream.sell(range(31, 50), 6)
+        for ticket in range(1, moved + 1):
+            own_stream.run_sql(f"update ticket_activity set ticket_id = {ticket + 60} where ticket_id = {ticket}")
+            own_stream.put(own_stream.record({"ticket_id": ticket + 60}, old={"ticket_id": ticket}))
+        second = job.pipelines[other]
+        eventually(lambda: second.left_out if moved else second.changed.overflowed, "its memory is full")
+        eventually(lambda: own_stream.expected() == own_stream.actual(), "the first pipeline goes on")
+        own_stream.warehouse_run(f"alter table public.{other}_away rename to {other}")
+        eventually(lambda: own_stream.expected() == own_stream.actual(other), "the second is whole")
+
+
 @pytest.mark.parametrize(
     ("ddl", "says"),
     [

@@ -1,4 +1,5 @@
-"""`python -m tests.faults.dying_job POINT ...`: the job, which ends itself with kill -9 at a named point of a round with changes.
+"""`python -m tests.faults.dying_job POINT ...`: the job, which ends itself with kill -9 at a named point of a round with changes,
+or before its n-th statement.
 
 The product has no hook for this: its functions are wrapped here, in a process of its own.
 """
@@ -17,6 +18,7 @@ from streaming_job.job import Job
 from streaming_job.questions import SkipLocked
 from streaming_job.requests import Requests
 from streaming_job.running import Running
+from tests.faults.points import Points
 
 
 def die(*_: Any) -> None:
@@ -66,6 +68,10 @@ NEVER = "never"
 if __name__ == "__main__":
     if "TEST_SMALL_ROUND" in os.environ:
         evaluate.SMALL_ROUND = int(os.environ["TEST_SMALL_ROUND"])  # type: ignore[misc]
-    if sys.argv[1] != NEVER:
-        POINTS[sys.argv[1]]()
-    sys.exit(main(sys.argv[2:]))
+    point, arguments = sys.argv[1], sys.argv[2:]
+    if point.isdigit():
+        with Points(int(point), die).armed():
+            sys.exit(main(arguments))
+    if point != NEVER:
+        POINTS[point]()
+    sys.exit(main(arguments))

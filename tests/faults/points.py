@@ -17,6 +17,7 @@ from freshet.mysql.asking import CutOff, Held, Source
 from streaming_job.job import Job
 from streaming_job.running import Running
 
+ASK = "ask"  # of MySQL
 NO_STATEMENT = frozenset({"GetShardIterator"})  # its answer says nothing of the world
 
 
@@ -32,6 +33,7 @@ class Points:
         at: The statement before which `action` is called; 0: none.
         action: May raise, or do something and return.
         afterwards: It is called after the statement instead: what was asked for has been done, and its answer is lost.
+        only: Only statements of this name count.
         reached: The action was called.
         seen: What was asked, in order.
     """
@@ -39,6 +41,7 @@ class Points:
     at: int = 0
     action: Callable[[str], None] = lambda _: None
     afterwards: bool = False
+    only: str = ""
     reached: bool = False
     seen: list[str] = field(default_factory=list)
     _counts: bool = False
@@ -47,7 +50,7 @@ class Points:
     def pass_by(self, name: str, ask: Callable[[], Any]) -> Any:
         """Carry out one statement, or what is to happen at it."""
         with self._lock:
-            counts = self._counts and name not in NO_STATEMENT
+            counts = self._counts and name not in NO_STATEMENT and self.only in ("", name)
             if counts:
                 self.seen.append(name)
             here = counts and len(self.seen) == self.at and not self.reached
@@ -70,7 +73,7 @@ class Points:
             return self.pass_by(operation, lambda: call(client, operation, arguments))
 
         def asking(source: Source, columns: str, rest: str) -> Any:
-            return self.pass_by("ask", lambda: ask(source, columns, rest))
+            return self.pass_by(ASK, lambda: ask(source, columns, rest))
 
         def rounding(running: Running, *arguments: Any) -> int:
             taken = one_round(running, *arguments)
@@ -96,20 +99,16 @@ def kill(_: str) -> None:
 
 def lose(name: str) -> None:
     """No answer comes."""
-    if name == "ask":
+    if name == ASK:
         raise EnvironmentFault("MySQL does not answer")
     raise ConnectionClosedError(endpoint_url="https://away")
 
 
-def cut_off(name: str) -> None:
+def cut_off(_: str) -> None:
     """MySQL ends the statement after its time."""
-    if name == "ask":
-        raise CutOff
-    raise ConnectionClosedError(endpoint_url="https://away")
+    raise CutOff
 
 
-def keep_waiting(name: str) -> None:
+def keep_waiting(_: str) -> None:
     """A table lock is in the way."""
-    if name == "ask":
-        raise Held
-    raise ConnectionClosedError(endpoint_url="https://away")
+    raise Held

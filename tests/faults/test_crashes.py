@@ -35,6 +35,32 @@ def test_a_job_killed_with_minus_nine_loses_and_doubles_nothing(own_stream: Rive
     assert [] == [name for name in own_stream.objects() if "/requests/" in name]
 
 
+@pytest.mark.slow
+def test_a_job_killed_with_minus_nine_twice_before_any_statement(own_stream: River) -> None:
+    """The twin of `test_every_point` with real processes."""
+    own_stream.sell(range(1, 21), 5)
+    own_stream.drain()
+    received, at, code = 20, 0, -signal.SIGKILL
+    while code:
+        at += 1
+        own_stream.sell([at % 40 + 1, 50], at % 40 + 1)
+        own_stream.run_sql(f"update customer set name = 'customer {at}' where customer_id = 5")
+        own_stream.put(own_stream.record({"customer_id": 5}, table="customer", old={}), b"rubbish")
+        received += 4
+        for _ in range(2):
+            command = own_stream.command(("-m", "tests.faults.dying_job", str(at)))
+            ended = subprocess.run(
+                command, cwd=ROOT, capture_output=True, start_new_session=True, timeout=HANGS_S, check=False
+            )
+            code = ended.returncode
+            assert code in (0, -signal.SIGKILL), ended.stderr.decode()[-2000:]
+        own_stream.drain()
+        assert own_stream.expected() == own_stream.actual(), at
+        ledger = own_stream.ledger()
+        assert (received, at, 0) == (ledger["received"], ledger["quarantined"], ledger["pending"])
+    assert at > 15
+
+
 def test_a_killed_job_leaves_no_process_behind(own_stream: River) -> None:
     """Spark's JVM and workers notice that the driver is gone."""
     own_stream.sell([1], 5)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from freshet.redshift.ledger import Ledger, Remembered
 from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
