@@ -17,11 +17,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from freshet.errors import EnvironmentFault, FreshetError
-from freshet.mysql.asking import Source
+from freshet.mysql.asking import Source, kept_source
 from freshet.mysql.rows import UNFIT
 from freshet.pipeline.connection import MySQLSettings
 from freshet.pipeline.model import ROWS
-from freshet.pipeline.tasks import FAILED_STEP, Batches, guarded, source_connection
+from freshet.pipeline.tasks import FAILED_STEP, Batches, guarded
 from streaming_job import rows
 from streaming_job.followed import Followed
 from streaming_job.questions import Asked
@@ -101,7 +101,7 @@ def _reading(
     def read(batches: Batches) -> Batches:
         for batch in batches:
             for part in batch.column(0).to_numpy():
-                source = source_connection(mysql)
+                source = kept_source(mysql)
                 yield from rows.read_task(source, followed, tasks[int(part)], server).to_batches()
 
     return read

@@ -161,3 +161,14 @@ def _rows(connection: MySQLConnectionAbstract, statement: str) -> list[Any]:
             return list(cursor.fetchall())
     except mysql.connector.Error as error:
         raise EnvironmentFault(f"MySQL refused a question about itself (error {error.errno})") from None
+
+
+_kept: dict[MySQLSettings, Source] = {}
+
+
+def kept_source(settings: MySQLSettings) -> Source:
+    """Give this process's connection to a source, opened again when it was lost; a task's, for its worker's life."""
+    source = _kept.get(settings)
+    if source is None or not source.is_open():
+        source = _kept[settings] = Source.open(settings)
+    return source

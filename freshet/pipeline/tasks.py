@@ -16,9 +16,6 @@ import botocore.session
 import pyarrow as pa
 from botocore.config import Config
 
-from freshet.mysql.asking import Source
-from freshet.pipeline.connection import MySQLSettings
-
 Batches = Iterable[pa.RecordBatch]
 FAILED_STEP = re.compile(r"step ([a-z_]+) failed in a task with ([A-Za-z_]+)")
 
@@ -82,14 +79,3 @@ def _session() -> boto3.Session:
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda seconds: seconds)
     return boto3.Session(botocore_session=session)
-
-
-_sources: dict[MySQLSettings, Source] = {}
-
-
-def source_connection(settings: MySQLSettings) -> Source:
-    """Give this worker's connection to the source, opened again when it was lost."""
-    source = _sources.get(settings)
-    if source is None or not source.is_open():
-        source = _sources[settings] = Source.open(settings)
-    return source

@@ -19,7 +19,8 @@ from sandbox.state import State, free_port
 from tests.patience import HANGS_S
 
 PASSWORD = "only-here"  # of a server that lives as long as a test
-SEMI_SYNC = ("--rpl-semi-sync-master-timeout=600000", "--rpl-semi-sync-master-wait-point=AFTER_SYNC")
+LONG_MS = 600_000
+SEMI_SYNC = (f"--rpl-semi-sync-master-timeout={LONG_MS}", "--rpl-semi-sync-master-wait-point=AFTER_SYNC")
 
 
 @contextlib.contextmanager
