@@ -119,7 +119,7 @@ def test_what_is_known_of_a_key_stays_with_it(answers: Callable[[Answer], list[l
 
 
 def test_a_statement_that_is_cut_off_is_halved(answers: Callable[[Answer], list[list[str]]]) -> None:
-    """Until it comes in time; each key is read once, in the order of the keys."""
+    """Until it comes in time; each key is read once."""
 
     def slow(keys: Sequence[Key]) -> Read:
         if len(keys) > 2:

@@ -247,6 +247,11 @@ def test_neighbors_do_not_run_into_each_other(note: str, more: str, other_note: 
     assert hash_of({**GOOD, "note": None, "more": note}) != hash_of({**GOOD, "note": note, "more": None})
 
 
+def test_null_is_another_value_than_an_empty_text() -> None:
+    """The target would keep the one for the other."""
+    assert 3 == len({hash_of({**GOOD, "note": note}) for note in (None, "", "\ufffd")})
+
+
 def test_a_hash_is_of_what_leaves() -> None:
     """Two numbers that are masked alike are one value in the warehouse; so a hash tells nothing that the row does not."""
     masked = tuple(
