@@ -2,7 +2,7 @@
 
 Each job is started with the arguments that the resolved template gives it; names of the stack are played by things of the
 sandbox. botocore's events tell every call, with the place in the code and the host. Every place that calls AWS is at work once.
-The Redshift stand-in takes the role's name for the database's user, so the rights that the bootstrap job gave are held to as well.
+The Redshift stand-in takes the role's name for the database's user, so the rights that the bootstrap job gave are held to too.
 """
 
 import base64
