@@ -200,7 +200,7 @@ class Running:
         answers = Answers(self.followed, self.around.connection, self.target, _no_rows)
         kept = drive(group.forget(self.followed.shape, self.changed), answers.answer, Clock(), plain=True)
         self.left_out = kept is None
-        self.changed = kept or ChangedKeys()
+        self.changed = ChangedKeys() if kept is None else kept  # what is kept may be nothing but the sweep that is owed
 
     def round(self, progress: Progress, turn: int, allowed: int, clock: Clock) -> int:
         """Make one round.
