@@ -221,7 +221,7 @@ class Running:
             self.memory = self.ledger.read_after(self.memory.remembered.head, self.around.run)
             self._settle()
         started_at, commit_id = datetime.now(UTC), str(uuid.uuid4())
-        found = self.requests.found()
+        found = self.requests.found(at_once=self.failures > 0)  # those of a round that failed are still there
         prefix = "/".join((self.around.prefix, self.name, self.around.run, commit_id))
         staging = Staging(
             self.followed.pipeline,
