@@ -63,6 +63,7 @@ class Connection:
             EnvironmentFault: MySQL does not answer.
         """
         if self._source is None or not self._source.is_open():
+            self.close()
             self._source = Source.open(self.settings)
         return self._source
 

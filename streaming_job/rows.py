@@ -146,7 +146,8 @@ def read_task(source: Source, followed: Followed, task: Sequence[Asked], server:
         if not are_of_one_writer(server, read.servers):
             raise NotTheWriter
         batches += _asked_for(followed, statement.keys, read)
-    return pa.Table.from_batches(batches, schema(followed))
+    # Spark takes an empty batch for the end of them.
+    return pa.Table.from_batches([batch for batch in batches if batch.num_rows], schema(followed))
 
 
 def _asked_for(followed: Followed, asked: Sequence[Asked], read: Read) -> list[pa.RecordBatch]:

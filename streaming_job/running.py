@@ -209,7 +209,7 @@ class Running:
         answers = Answers(self.followed, self.around.connection, self.target, _no_rows)
         kept = drive(group.forget(self.followed.shape, self.changed), answers.answer, Clock(), plain=True)
         self.left_out = kept is None
-        self.changed = kept or ChangedKeys()
+        self.changed = ChangedKeys() if kept is None else kept  # what is kept may be nothing but the sweep that is owed
 
     def round(self, progress: Progress, turn: int, allowed: int, clock: Clock) -> int:
         """Make one round.
@@ -230,7 +230,7 @@ class Running:
             self.memory = self.ledger.read_after(self.memory.remembered.head, self.around.run)
             self._settle()
         started_at, commit_id = datetime.now(UTC), str(uuid.uuid4())
-        found = self.requests.found()
+        found = self.requests.found(at_once=self.failures > 0)  # those of a round that failed are still there
         prefix = "/".join((self.around.prefix, self.name, self.around.run, commit_id))
         staging = Staging(
             self.followed.pipeline,

@@ -16,7 +16,7 @@ COLUMNS = (
     "purchased_by", "name", "email_address", "phone_number", "created_at", "updated_at",
 )  # fmt: skip
 JOINED = (
-    "select a.ticket_id, t.event_id, e.sport_type, e.start_date, e.location, t.seat_level, t.seat_location, t.ticket_price, "
+    "select a.ticket_id, e.event_id, e.sport_type, e.start_date, e.location, t.seat_level, t.seat_location, t.ticket_price, "
     "a.purchased_by, c.name, c.email, c.phone, a.created_at, a.updated_at from ticket_activity a "
     "left join ticket t on t.ticket_id = a.ticket_id left join sport_event e on e.event_id = t.event_id "
     "left join customer c on c.customer_id = a.purchased_by where {where} order by a.ticket_id"
