@@ -190,7 +190,8 @@ class Job:
 
     def _round(self, running: Running) -> None:
         if running.left_out:
-            self._start(running)
+            how = How(self.run, stopping=self.stopping.expired)
+            running.memory = start(running.ledger, self.kinesis, self.stream, how)
             self.reader.go_back(running.memory.remembered.positions)
             running.left_out, running.due_at = False, 0.0
             return
