@@ -3,7 +3,6 @@
 A record only names a key. A test that puts records by hand therefore changes the source too: `sell` does both.
 """
 
-import contextlib
 import json
 import os
 import subprocess
@@ -18,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import mysql.connector
 import psycopg
 import pytest
 import yaml
 from pyspark.sql import SparkSession
 
+import sandbox.mysql
 import streaming_job.connect
 from freshet.cli.context import ROOT, Place
 from freshet.ledger.keys import Key, encoded
@@ -34,7 +33,6 @@ from freshet.pipeline.connection import connect
 from freshet.pipeline.model import Pipeline
 from freshet.verify.compare import Comparison, Verifier
 from sandbox import control
-from sandbox.mysql import administrator
 from streaming_job.arguments import Arguments
 from streaming_job.connect import connect_job
 from streaming_job.job import Job
@@ -195,14 +193,11 @@ class River:
             return list(cursor.fetchall())
 
     def run_as_administrator(self, *statements: str) -> None:
-        """Run what the source's user may not, through the server's socket."""
-        with (
-            contextlib.chdir(self.place.state / "mysql"),  # the path of a socket may have 107 bytes
-            mysql.connector.connect(
-                unix_socket="mysql.sock", user=administrator(), database=self.database, autocommit=True
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
+        """Run what the source's user may not."""
+        link = sandbox.mysql.connect(
+            self.place.endpoints["mysql"], as_administrator=True, database=self.database, autocommit=True
+        )
+        with closing(link), link.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 

@@ -2,76 +2,45 @@
 
 import contextlib
 import json
-import os
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import mysql.connector as mysql_connector
-import pytest
 
 from freshet.cli.context import Place
-from sandbox.mysql import administrator, install, program, temporary
-from sandbox.state import State, free_port
+from sandbox import mysql as source
+from sandbox import processes
+from sandbox.mysql_servers import MYSQL
+from sandbox.state import State
 from tests.patience import HANGS_S
+from tests.servers import semi_sync
 
-PASSWORD = "only-here"  # of a server that lives as long as a test
-LONG_MS = 600_000
-SEMI_SYNC = (f"--rpl-semi-sync-master-timeout={LONG_MS}", "--rpl-semi-sync-master-wait-point=AFTER_SYNC")
+WAITS_MS = 600_000  # for a replica that never comes; a test ends the wait
 
 
 @contextlib.contextmanager
-def own_server(home: Path, place: Place, *options: str) -> Iterator[Place]:
+def own_server(home: Path, place: Place, kind: str) -> Iterator[Place]:
     """Start a server in a folder, and give a place whose source it is. What its binlog says, the test puts into the stream."""
-    state, port = State(home), free_port(0)
+    state = State(home)
     state.make()
-    install(state)
-    user = ["--user=root"] if os.geteuid() == 0 else []
-    command = [
-        program("mariadbd"), "--no-defaults", *user, f"--datadir={state.mysql}", f"--tmpdir={temporary(state)}",
-        "--bind-address=127.0.0.1", f"--port={port}", "--socket=mysql.sock", "--skip-name-resolve", "--log-bin=binlog",
-        "--binlog-format=ROW", "--binlog-row-metadata=FULL", "--character-set-server=utf8mb4", "--server-id=7",
-        "--expire-logs-days=2", *options,
-    ]  # fmt: skip
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
+    off = (f"--{semi_sync_of(kind)}-timeout={WAITS_MS}", f"--{semi_sync_of(kind)}-enabled=OFF")
+    connection = source.connection(state, "sports", kind, [*semi_sync(kind), *(word.replace("_", "-") for word in off)])
+    process = processes.spawn(["sandbox.mysql", "--state", str(home)], state.logs / "mysql.log")
+    deadline = time.monotonic() + HANGS_S
     try:
-        wait_for(state.mysql)
+        while not source.ready(connection):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         secret = f"source-{uuid.uuid4()}"
-        account = {"host": "127.0.0.1", "port": port, "username": "freshet", "password": PASSWORD}
+        account = {name: connection[name] for name in ("host", "port", "password")}
+        account |= {"username": connection["user"], "ssl_ca": connection["tls_ca"]}
         place.client("secretsmanager").create_secret(Name=secret, SecretString=json.dumps(account))
-        yield Place(home, {**place.endpoints, "mysql": endpoint(port), "mysql_secret": secret})
+        yield Place(home, {**place.endpoints, "mysql": connection, "mysql_secret": secret})
     finally:
-        server.terminate()
-        server.wait(HANGS_S)
+        processes.stop([process])
 
 
-def endpoint(port: int) -> dict[str, Any]:
-    return {
-        "host": "127.0.0.1",
-        "port": port,
-        "user": "freshet",
-        "password": PASSWORD,
-        "database": "none",
-        "tls_ca": None,
-    }
-
-
-def wait_for(data: Path) -> None:
-    """Wait until the server answers, and make the user."""
-    for _ in range(int(HANGS_S * 10)):
-        try:
-            with (
-                contextlib.chdir(data),  # the path of a socket may have 107 bytes
-                mysql_connector.connect(unix_socket="mysql.sock", user=administrator(), autocommit=True) as connection,
-                connection.cursor() as cursor,
-            ):
-                cursor.execute(f"create user 'freshet'@'127.0.0.1' identified by '{PASSWORD}'")
-                cursor.execute("grant all on *.* to 'freshet'@'127.0.0.1'")
-                return
-        except mysql_connector.Error:
-            time.sleep(0.1)
-    pytest.fail("mariadbd did not answer")
+def semi_sync_of(kind: str) -> str:
+    """Give what the names of the server's variables of semi-synchronous replication begin with."""
+    return f"rpl_semi_sync_{'source' if kind == MYSQL else 'master'}"

@@ -10,14 +10,18 @@ import pytest
 from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
-from tests.faults.server import SEMI_SYNC, own_server
+from sandbox import mysql as source
+from tests.faults.server import own_server, semi_sync_of
 from tests.river import River, deletes, eventually
+from tests.servers import MYSQL_SERVERS
 
 
-@pytest.fixture(scope="module")
-def place_of_its_own(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+@pytest.fixture(scope="module", params=MYSQL_SERVERS)
+def place_of_its_own(
+    request: pytest.FixtureRequest, place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     """The sandbox, with another server for its source."""
-    with own_server(tmp_path_factory.mktemp("mysql"), place, *SEMI_SYNC) as made:
+    with own_server(tmp_path_factory.mktemp("mysql"), place, request.param) as made:
         yield made
 
 
@@ -91,7 +95,8 @@ def test_what_is_prepared_and_not_yet_committed_ends_right(shop: River, change: 
 def test_what_waits_for_a_replica_ends_right(shop: River) -> None:
     """AFTER_SYNC: the change is in the binlog, and nobody sees it until a replica answers or the wait is over."""
     with shop.running():
-        shop.run_as_administrator("set global rpl_semi_sync_master_enabled = on")
+        waits = f"{semi_sync_of(shop.place.endpoints['mysql']['server'])}_enabled"
+        shop.run_as_administrator(f"set global {waits} = on")
         statement, record = CHANGES["an update"]
         waiting = threading.Thread(target=shop.run_sql, args=(statement,))
         end = binlog_end(shop)
@@ -103,7 +108,7 @@ def test_what_waits_for_a_replica_ends_right(shop: River) -> None:
             assert waiting.is_alive()
             assert 5 == next(row[8] for row in shop.actual() if row[0] == 1)
         finally:
-            shop.run_as_administrator("set global rpl_semi_sync_master_enabled = off")
+            shop.run_as_administrator(f"set global {waits} = off")
             waiting.join(60)
         eventually(lambda: not shop.pending(), "the key is free")
     assert 7 == next(row[8] for row in shop.actual() if row[0] == 1)
@@ -111,7 +116,7 @@ def test_what_waits_for_a_replica_ends_right(shop: River) -> None:
 
 
 def binlog_end(river: River) -> Any:
-    return river.query("show master status")[0][:2]
+    return source.binlog_position(river.place.endpoints["mysql"])
 
 
 def test_a_held_key_survives_a_restart(shop: River) -> None:
