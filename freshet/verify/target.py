@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 
-from freshet.errors import EnvironmentFault, TransientError
+from freshet.errors import EnvironmentFault
 from freshet.pipeline.ddl import quoted
 from freshet.pipeline.model import DELETED_COLUMN, Output, Pipeline
 from freshet.redshift.data_api import UnknownOutcome, Warehouse, pause
@@ -178,7 +178,7 @@ class Target:
             for body in self.staging.bodies(folder):
                 yield from self._read(body)
             return
-        raise TransientError(f"the Data API did not tell how an UNLOAD of {self.pipeline.target} ended: try again")
+        raise EnvironmentFault(f"the Data API did not tell how an UNLOAD of {self.pipeline.target} ended: try again")
 
     def _read(self, body: bytes) -> Iterator[tuple[Key, Values, bool]]:
         file = pq.ParquetFile(io.BytesIO(body), coerce_int96_timestamp_unit="us")

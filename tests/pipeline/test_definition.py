@@ -25,7 +25,7 @@ def test_a_pipeline_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert find_pipeline(str(EXAMPLE), tmp_path) == EXAMPLE
     with pytest.raises(InputError, match="no pipeline sport_event_activty; did you mean sport_event_activity"):
         find_pipeline("sport_event_activty", root)
-    with pytest.raises(InputError, match="there is no pipeline x; there are sport_event_activity"):
+    with pytest.raises(InputError, match="there is no pipeline x; there are premium_sales, sport_event_activity"):
         find_pipeline("x", root)
 
 

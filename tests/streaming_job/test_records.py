@@ -61,7 +61,7 @@ def record(data: object = None, before: object = None, **metadata: Any) -> bytes
     [
         (Record("orders", (7,)), record()),
         (Record("orders", (7,)), record(operation="load")),
-        (Record("orders", (7,)), record(operation="delete")),
+        (Record("orders", (7,), leaves=True), record(operation="delete")),
         (Record("orders", (7,)), record(operation="update", before={"id": 7})),
         (Record("orders", (7,)), record(data={"id": "7"})),
         (Record("orders", (7,)), record(data={"id": 7, "price": {"not": ["believed"]}})),
@@ -147,8 +147,8 @@ def test_any_decimal_is_exact_as_a_number_of_json(value: Decimal) -> None:
 @pytest.mark.parametrize(
     ("expected", "before"),
     [
-        (Record("orders", (7,), (6,)), {"id": 6}),
-        (Record("orders", (7,), (6,)), {"id": "6"}),
+        (Record("orders", (7,), (6,), leaves=True), {"id": 6}),
+        (Record("orders", (7,), (6,), leaves=True), {"id": "6"}),
         (Record("orders", (7,)), {"id": 7}),
         (Record("orders", (7,)), {"id": "7"}),
         (Record("orders", (7,)), {}),
@@ -163,7 +163,7 @@ def test_a_part_of_a_key_may_move() -> None:
     """What the before image does not hold is as it is now; blanks at the end of a text are another key to the source."""
     both = {"code": "a", "line": 2}
     moved = READ(record(both, {"code": "a "}, operation="update", table_name="texts"))
-    assert Record("texts", ("a", 2), ("a ", 2)) == moved
+    assert Record("texts", ("a", 2), ("a ", 2), leaves=True) == moved
     prices = written("prices", '{"amount": 12345678901234567890.12}', operation="update", before={"there": 0})
     assert Record("prices", (Decimal("12345678901234567890.12"),)) == prices
 
@@ -174,7 +174,7 @@ def test_the_old_key_of_a_moved_row_is_exact_too(now: str) -> None:
     body = record({"here": 0}, {"there": 0}, operation="update", table_name="prices")
     body = body.replace(b'{"here": 0}', f'{{"amount": {now}}}'.encode())
     body = body.replace(b'{"there": 0}', b'{"amount": 12345678901234567890.11}')
-    assert Record("prices", (Decimal(now),), (Decimal("12345678901234567890.11"),)) == READ(body)
+    assert Record("prices", (Decimal(now),), (Decimal("12345678901234567890.11"),), leaves=True) == READ(body)
 
 
 @pytest.mark.parametrize("before", [None, 5, [], "7"])

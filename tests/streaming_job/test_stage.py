@@ -276,11 +276,13 @@ def test_files_are_as_copy_reads_them(place: Place) -> None:
     s3, bucket = place.client("s3"), place.endpoints["staging_bucket"]
     here = Staging(pipeline("apply"), ("id", "code"), TokenKey("", "", ""), bucket, "test_stage")
     files = list(here.stage(table({}, {"id": 2}, gone(id=3), {"id": 4, "note": "123456789"})))
-    decisions = here.write_decisions([("s", "9", "not_json", None)], {"key:1": {"id": "key:1"}}, ["key:2"])
+    decisions = here.write_decisions(
+        [("s", "9", "not_json", None)], [("KEY", "code")], {"key:1": {"id": "key:1"}}, ["key:2"]
+    )
     assert decisions
     staged = write_manifest(s3, bucket, "test_stage", [*files, decisions])
-    assert {"u": 2, "d": 1, "q": 1, RECORD: 1, PUT: 1, DROP: 1} == staged.rows
-    assert here.write_decisions([], {}, []) is None
+    assert {"u": 2, "d": 1, "q": 2, RECORD: 1, PUT: 1, DROP: 1} == staged.rows
+    assert here.write_decisions([], [], {}, []) is None
     entries = json.loads(s3.get_object(Bucket=bucket, Key="test_stage/manifest.json")["Body"].read())["entries"]
     assert [f"s3://{bucket}/{file.object}" for file in (*files, decisions)] == [entry["url"] for entry in entries]
     assert staged.bytes == sum(entry["meta"]["content_length"] for entry in entries)
@@ -293,9 +295,12 @@ def test_files_are_as_copy_reads_them(place: Place) -> None:
     lines = pq.read_table(
         pa.BufferReader(s3.get_object(Bucket=bucket, Key=decisions.object)["Body"].read())
     ).to_pylist()
-    assert [("r", None, "s", "9", "not_json"), ("p", "key:1", None, None, None), ("x", "key:2", None, None, None)] == [
-        tuple(line[f"_freshet_{name}"] for name in ("op", "key", "shard", "sequence", "reason")) for line in lines
-    ]
+    assert [
+        ("r", None, "s", "9", "not_json"),
+        ("q", "KEY", None, None, "key_ends_with_blank"),
+        ("p", "key:1", None, None, None),
+        ("x", "key:2", None, None, None),
+    ] == [tuple(line[f"_freshet_{name}"] for name in ("op", "key", "shard", "sequence", "reason")) for line in lines]
 
 
 def test_a_large_part_is_several_files(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
