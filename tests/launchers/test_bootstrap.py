@@ -10,9 +10,9 @@ import boto3
 import mysql.connector
 import psycopg
 import pytest
-from freshet.redshift.ledger import Ledger
 
 from freshet.cli.context import Place
+from freshet.ledger.ledger import Ledger
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
 from freshet.redshift.data_api import Warehouse
