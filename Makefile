@@ -1,13 +1,14 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares what is missing first.
 # Temporary files lie in the clone too: the system's own folder for them may be small, or forbid programs.
 IN_CLONE = JAVA_HOME="$$(cat .venv/java_home)" TMPDIR="$$(pwd -P)/.freshet/tmp"
-.PHONY: help setup demo test check soak model fresh bench clean
+.PHONY: help setup mysql demo test check soak model fresh bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo              the whole pipeline, live, on this machine; ARGS="--for 60s --rate 20 --json"'
 	@echo 'make test              set up, check, and run every test; ARGS="-k name" for some'
 	@echo 'make setup             .venv, Java 17 or 21 and MariaDB, whichever is missing'
+	@echo 'make mysql             a real MySQL for the sandbox, beside MariaDB; 60 MB, nothing is installed'
 	@echo 'make check             ruff and mypy'
 	@echo 'make soak              the long, randomized tests'
 	@echo 'make model             the decisions under seeded faults; SEEDS=20000 for more than the 1,000 of the tests'
@@ -19,11 +20,17 @@ setup:
 	@./setup.sh
 	@mkdir -p .freshet/tmp
 
+mysql:
+	@mkdir -p .freshet
+	@./sandbox/fetch_mysql.sh
+
 # Nothing but the demo writes to stdout: its last line may be JSON.
 demo: setup
 	@$(IN_CLONE) .venv/bin/python -m freshet demo $(ARGS)
 
+# What depends on the source's server is tested on MySQL too, where one can be had.
 test: check
+	@$(MAKE) --no-print-directory -s mysql || true
 	@$(IN_CLONE) .venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
 
 check: setup

@@ -35,7 +35,7 @@ def main() -> None:
     """Fill a stream, measure the limit, drain it with the job, print a table and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--changes", type=int, default=100_000, help="changes of the fact in the backlog")
-    parser.add_argument("--shards", type=int, default=8, help="a shard gives 2 MB/s, about 3,000 of these records")
+    parser.add_argument("--shards", type=int, default=16, help="a shard gives 2 MB/s, about 3,000 of these records")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="freshet-backlog-") as folder:
         state = Path(folder) / "sandbox"
@@ -114,7 +114,7 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
     started_at = time.monotonic()
     job = start_job(
         place,
-        PIPELINE,
+        [PIPELINE],
         ["--until_idle", "--every_s", "0.4"],
         lambda line: lines.append({**line, "t": time.monotonic()}),
     )
@@ -126,11 +126,11 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
     if code != 0:
         raise SystemExit(f"the job failed: {[line['event'] for line in lines if line['level'] == 'error']}")
     begun = next(line["t"] for line in lines if line["event"] == "started")
-    batches = [line for line in lines if line["event"] == "batch"]
+    batches = [line for line in lines if line["event"] == "round"]
     seconds = batches[-1]["t"] - begun
     steps = {
         step: round(sum(b["seconds"].get(step, 0) for b in batches), 2)
-        for step in ("read", "newest", "lookup", "stage", "merge")
+        for step in ("read", "look", "probe", "pending", "rows", "commit")
     }
     for batch in batches:
         console.print(f"  batch of {batch['received']:,}: {batch['seconds']}")
@@ -143,7 +143,7 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
         "changes_per_s": round(received / seconds),
         "start_s": round(begun - started_at, 1),
         "batches": len(batches),
-        "rows_staged": sum(b["staged"] for b in batches),
+        "rows_looked_at": sum(b["looked_at"] for b in batches),
         "seconds_by_step": steps,
         "job_cpu_s": round(watch.cpu_s, 1),
         "job_peak_mb": round(watch.peak_mb),

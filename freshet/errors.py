@@ -9,9 +9,8 @@
         ├── StaleBatch       another job moved the ledger's head
         ├── LostData         the stream no longer holds what was not yet read
         ├── WrongStream      the ledger belongs to another stream
-        ├── ShardsChanged    the stream was split or merged: not supported yet
-        ├── MissingSetting   the DMS task lacks a setting that Freshet needs
-        └── Renumbered       the source's binlog numbering started again
+        ├── SourceChanged    a table or column that a pipeline reads is not what it was
+        └── MissingSetting   the DMS task lacks a setting that Freshet needs
 
 A message says what, where, the state we are in, and what to do. It holds identifiers, never row values.
 """
@@ -73,13 +72,9 @@ class WrongStream(TerminalError):
     """The ledger's positions belong to another stream, or to one that was created anew."""
 
 
-class ShardsChanged(TerminalError):
-    """The stream was split or merged, which this version does not follow."""
+class SourceChanged(TerminalError):
+    """A table, a column or a key that a pipeline reads is gone or another."""
 
 
 class MissingSetting(TerminalError):
     """The DMS task does not send what Freshet needs."""
-
-
-class Renumbered(TerminalError):
-    """Transaction ids fell while commit time went on: the source's binlog numbering started again."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from sandbox import control
 from sandbox.errors import SandboxError
+from sandbox.mysql_servers import KINDS, TITLES
 from sandbox.names import MYSQL_DATABASE
 
 INTERRUPTED = 130
@@ -28,6 +29,7 @@ def _up(options: argparse.Namespace) -> dict[str, Any]:
         options.state,
         tied=options.tied,
         database=options.database,
+        mysql=options.mysql,
         shards=options.shards,
         on_progress=None if options.json else print,
     )
@@ -65,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--database", default=MYSQL_DATABASE, help="MySQL database to begin with (default: sports)")
     parser.add_argument("--shards", type=int, default=2, help="shards of a new stream (default: 2)")
+    parser.add_argument(
+        "--mysql", choices=KINDS, help="server that stands for RDS MySQL (default: mysql where it is, else mariadb)"
+    )
     parser.add_argument("--tied", action="store_true", help="up: run until standard input ends, then stop everything")
     options = parser.parse_args(arguments)
 
@@ -100,7 +105,8 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         print("not running")
     else:
         mysql, aws, redshift = answer["mysql"], answer["aws"], answer["redshift"]
-        print(f"MySQL      {mysql['host']}:{mysql['port']}, user {mysql['user']}, database {mysql['database']}")
+        place = f"{mysql['host']}:{mysql['port']}, user {mysql['user']}, database {mysql['database']}"
+        print(f"MySQL      {TITLES[mysql['server']]} {mysql['version']} at {place}")
         print(f"AWS        {aws['endpoint_url']} ({aws['region']}), stream {answer['stream']}")
         print(f"Redshift   {redshift['endpoint_url']}, workgroup {redshift['workgroup']}", flush=True)
         if dms := answer.get("dms"):

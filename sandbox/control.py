@@ -3,7 +3,7 @@
     endpoints = start(Path(".freshet"))
     os.environ.update(environment(endpoints))
 
-Gives:  the endpoints {"mysql": {"host", "port", "user", "password", "database", "tls_ca"},
+Gives:  the endpoints {"mysql": {"host", "port", "user", "password", "database", "tls_ca", "server", "version", "options"},
         "aws": {"endpoint_url", "region"}, "redshift": {"endpoint_url", "workgroup", "database", "postgres_uri"},
         "stream", "staging_bucket", "token_secret", "mysql_secret", "copy_role_arn"}.
 """
@@ -16,13 +16,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pymysql.err import OperationalError  # type: ignore[import-untyped]  # has no types
 
-from sandbox import mysql, processes
+from sandbox import mysql as source
+from sandbox import mysql_servers, processes
 from sandbox.errors import MissingPart, SandboxError
 from sandbox.names import ACCESS_KEY, MYSQL_DATABASE, REGION
 from sandbox.state import DOWN, State, read_json
@@ -43,6 +44,8 @@ def start(
     database: str = MYSQL_DATABASE,
     on_progress: Callable[[str], None] | None = None,
     shards: int = 2,
+    mysql: str | None = None,
+    mysql_options: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Start a sandbox, or find the one that runs, and wait until it is complete.
 
@@ -54,6 +57,8 @@ def start(
         database: The MySQL database that exists from the start, and that the endpoints name.
         on_progress: Told each step, one line.
         shards: Of the stream, when it is made.
+        mysql: mysql or mariadb; None: what the folder's data were made by, else MySQL if this machine has it, else MariaDB.
+        mysql_options: More words of the server's command line, such as --binlog-row-image=MINIMAL.
 
     Returns:
         The endpoints.
@@ -63,12 +68,14 @@ def start(
         SandboxError: A part did not start; the message names its log.
     """
     place = State(state)
-    mysql.check_programs()
+    kind = mysql_servers.find(mysql, place).kind
     place.make()
     with _one_at_a_time(place):
         if running(state):
             return _wait_until_ready(place, None, None)
-        return _start(place, tied, ["--database", database, "--shards", str(shards)], on_progress)
+        options = ["--database", database, "--shards", str(shards), "--mysql", kind]
+        options += [f"--mysql-option={option}" for option in mysql_options]
+        return _start(place, tied, options, on_progress)
 
 
 @contextlib.contextmanager
@@ -276,7 +283,7 @@ def binlog_position(state: Path) -> tuple[str, int]:
     if connection is None:
         raise SandboxError(f"no sandbox in {state}")
     try:
-        return mysql.binlog_position(connection)
+        return source.binlog_position(connection)
     except OperationalError as error:
         raise SandboxError(f"the sandbox's MySQL does not answer (error {error.args[0]})") from None
 

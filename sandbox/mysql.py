@@ -1,70 +1,59 @@
-"""The sandbox's MySQL: a MariaDB of its own folder and port, with a row binlog that DMS can read.
+"""The sandbox's MySQL: a MySQL or MariaDB of its own folder and port, with a row binlog that DMS can read.
 
     python -m sandbox.mysql --state DIR
 
-Makes the data folder when it is missing, then becomes mariadbd.
+Makes the data folder when it is missing, then becomes the server.
 
-Reads:  DIR/mysql.json {"host", "port", "user", "password", "database", "tls_ca"}, which `connection` makes.
-Gives:  a server with that database (empty at first), that user, and a certificate for 127.0.0.1 and localhost.
+Reads:  DIR/mysql.json {"host", "port", "user", "password", "database", "tls_ca", "server", "version", "options"}, which
+        `connection` makes.
+Gives:  a server with that database (empty at first), that user, an administrator of the same password, and a certificate
+        for 127.0.0.1 and localhost.
 """
 
 import argparse
 import os
-import pwd
 import secrets
-import shutil
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pymysql  # type: ignore[import-untyped]  # has no types
 
-from sandbox import certificates
-from sandbox.errors import MissingPart, SandboxError
-from sandbox.names import MYSQL_USER
+from sandbox import certificates, mysql_servers
+from sandbox.errors import SandboxError
+from sandbox.mysql_servers import MARIADB, MYSQL, Server, administrator, as_root, install, program, temporary
+from sandbox.names import MYSQL_ADMINISTRATOR, MYSQL_USER
 from sandbox.state import State, free_port, read_json, write_json, write_private
 
-INSTALL_HINT = "install it: `apt-get install mariadb-server` (Debian, Ubuntu) or `brew install mariadb` (macOS)"
-# What a user of RDS can do and a pipeline's tests need, in any database.
-RIGHTS = (
-    "select, insert, update, delete, create, drop, alter, index, references, lock tables, create temporary tables, "
-    "create view, show view, trigger, create routine, alter routine, execute, reload, process, "
-    "replication slave, binlog monitor"
-)
+__all__ = [
+    "administrator",
+    "binlog_end",
+    "binlog_position",
+    "connect",
+    "connection",
+    "install",
+    "program",
+    "ready",
+    "temporary",
+]
+FIRST_BINARY_LOG_STATUS = (8, 2)
 
 
-def program(*names: str) -> str:
-    """Find a program, in the places too that a user's PATH may lack.
+def connection(state: State, database: str, kind: str | None = None, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Give the connection of this sandbox: the same user, password and (when it is free) port at every start.
 
-    Raises:
-        MissingPart: It is not installed.
-    """
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"])
-    for name in names:
-        found = shutil.which(name, path=places)
-        if found:
-            return found
-    raise MissingPart(f"{names[0]} is not on this machine; {INSTALL_HINT}")
-
-
-def administrator() -> str:
-    """Name who may do everything, through the server's socket: the system's user that runs the sandbox."""
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def check_programs() -> None:
-    """Find what the server needs, before anything is started.
+    Args:
+        state: The sandbox's folder.
+        database: The database that the server has from the start.
+        kind: mysql or mariadb; None: see `mysql_servers.find`.
+        options: More words of the server's command line, after all others.
 
     Raises:
-        MissingPart: MariaDB is not installed.
+        MissingPart: This machine has no such server.
+        SandboxError: The data folder was made by the other one.
     """
-    program("mariadbd")
-    program("mariadb-install-db")
-
-
-def connection(state: State, database: str) -> dict[str, Any]:
-    """Give the connection of this sandbox: the same user, password and (when it is free) port at every start."""
+    server = mysql_servers.find(kind, state)
     kept = read_json(state.mysql_connection) or {}
     made = {
         "host": "127.0.0.1",
@@ -73,19 +62,24 @@ def connection(state: State, database: str) -> dict[str, Any]:
         "password": kept.get("password") or secrets.token_urlsafe(18),
         "database": database,
         "tls_ca": str(state.keys / "ca.pem"),
+        "server": server.kind,
+        "version": server.version,
+        "options": list(options),
     }
     certificates.make(state.keys)
     write_json(state.mysql_connection, made)
     return made
 
 
-def connect(mysql: dict[str, Any], **options: object) -> Any:
-    """Connect as the sandbox's user, with the server's certificate verified.
+def connect(mysql: dict[str, Any], *, as_administrator: bool = False, **options: object) -> Any:
+    """Connect as the sandbox's user, or as one who may set what RDS lets nobody set, with the server's certificate verified.
 
     Raises:
         pymysql.err.OperationalError: The server does not answer.
     """
     settings: dict[str, object] = {"host": mysql["host"], "port": mysql["port"], "user": mysql["user"]}
+    if as_administrator:
+        settings["user"] = MYSQL_ADMINISTRATOR
     settings |= {"password": mysql["password"], "ssl_ca": mysql["tls_ca"], "charset": "utf8mb4", "connect_timeout": 5}
     return pymysql.connect(**(settings | options))
 
@@ -103,91 +97,71 @@ def binlog_position(mysql: dict[str, Any]) -> tuple[str, int]:
     """Ask where the binlog ends: file name and position."""
     link = connect(mysql)
     try:
-        with link.cursor() as cursor:
-            cursor.execute("show master status")
-            file, position, *_ = cursor.fetchone()
+        return binlog_end(link)
     finally:
         link.close()
+
+
+def binlog_end(link: Any) -> tuple[str, int]:
+    """Ask on a connection where the binlog ends; MySQL 8.2 gave the question another name, and 8.4 took the old one away."""
+    with link.cursor() as cursor:
+        cursor.execute("select version()")
+        ((version,),) = cursor.fetchall()
+        numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        renamed = "mariadb" not in version.lower() and numbers >= FIRST_BINARY_LOG_STATUS
+        cursor.execute("show binary log status" if renamed else "show master status")
+        file, position, *_ = cursor.fetchone()
     return str(file), int(position)
 
 
-def temporary(state: State) -> Path:
-    """Make the server's own folder for temporary files: in a shared one, two that start at once take each other's names."""
-    folder = state.root / "mysql.tmp"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def install(state: State) -> None:
-    """Make the data folder; a half-made one, of an interrupted start, is thrown away.
-
-    Raises:
-        SandboxError: mariadb-install-db failed.
-    """
-    part = state.root / "mysql.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
-    user = ["--user=root"] if os.geteuid() == 0 else []
-    command = [
-        program("mariadb-install-db"), "--no-defaults", f"--datadir=./{part.name}", "--skip-test-db",
-        "--skip-name-resolve", "--auth-root-authentication-method=socket",
-        f"--auth-root-socket-user={administrator()}", *user,
-    ]  # fmt: skip
-    # A shell script: it cuts its arguments at blanks, so the folder is named from where it is, and the other in a variable.
-    environment = os.environ | {"TMPDIR": str(temporary(state))}
-    log = state.logs / "mysql-install.log"
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            check=False,
-            cwd=state.root,
-            env=environment,
-        )
-    if done.returncode:
-        raise SandboxError(f"mariadb-install-db ended with {done.returncode}; see {log}")
-    part.replace(state.mysql)
-
-
-def first_statements(mysql: dict[str, Any]) -> str:
+def first_statements(mysql: dict[str, Any], server: Server) -> str:
     """Write what the server carries out at each start, before it takes connections; one statement a line."""
-    user = f"'{mysql['user']}'@'127.0.0.1'"
+    user, helper = (f"'{name}'@'127.0.0.1'" for name in (mysql["user"], MYSQL_ADMINISTRATOR))
     database = str(mysql["database"]).replace("`", "``")
     lines = [
         "set sql_log_bin = 0;",
         f"create user if not exists {user};",
         f"alter user {user} identified by '{mysql['password']}';",
-        f"grant {RIGHTS} on *.* to {user};",
+        f"grant {server.rights} on *.* to {user};",
+        f"create user if not exists {helper};",
+        f"alter user {helper} identified by '{mysql['password']}';",
+        f"grant all privileges on *.* to {helper} with grant option;",
         f"create database if not exists `{database}`;",
     ]
+    if server.kind == MYSQL:  # MariaDB's data folder is made so
+        lines.append(f"alter user 'root'@'localhost' identified by '{mysql['password']}';")
+        if server.knows_sockets:
+            system_user = f"'{administrator()}'@'localhost'"
+            lines += [
+                f"create user if not exists {system_user};",
+                f"alter user {system_user} identified with auth_socket;",
+                f"grant all privileges on *.* to {system_user} with grant option;",
+            ]
     return "\n".join(lines) + "\n"
 
 
-def server_command(state: State, mysql: dict[str, Any], first: Path) -> list[str]:
+def server_command(state: State, mysql: dict[str, Any], server: Server, first: Path) -> list[str]:
     """Write the command line of the server.
 
-    Each commit reaches the operating system in InnoDB's log and in the binlog, so a killed mariadbd loses nothing; only
-    the fsyncs are spared, which a power cut needs. MariaDB has no binlog_order_commits: it always commits in binlog order.
+    Each commit reaches the operating system in InnoDB's log and in the binlog, so a killed server loses nothing; only
+    the fsyncs are spared, which a power cut needs.
     """
-    user = ["--user=root"] if os.geteuid() == 0 else []
     return [
-        program("mariadbd"), "--no-defaults", *user, f"--datadir={state.mysql}", f"--tmpdir={temporary(state)}",
-        "--bind-address=127.0.0.1",
+        *server.command, "--no-defaults", *as_root(), *server.options, f"--datadir={state.mysql}",
+        f"--tmpdir={temporary(state)}", "--bind-address=127.0.0.1",
         f"--port={mysql['port']}", "--socket=mysql.sock", "--pid-file=mysql.pid", f"--log-error={state.logs / 'mysql.log'}",
         f"--init-file={first}", "--skip-name-resolve", "--default-time-zone=+00:00", "--max-allowed-packet=64M",
-        "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci", "--local-infile=0",
+        "--character-set-server=utf8mb4", "--local-infile=0",
         "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW", "--binlog-row-image=FULL",
-        "--binlog-row-metadata=FULL", "--binlog-annotate-row-events=OFF", "--sync-binlog=0",
+        "--binlog-row-metadata=FULL", "--sync-binlog=0",
         "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=128M", "--performance-schema=OFF",
         f"--ssl-ca={mysql['tls_ca']}", f"--ssl-cert={state.keys / 'server-cert.pem'}",
-        f"--ssl-key={state.keys / 'server-key.pem'}",
+        f"--ssl-key={state.keys / 'server-key.pem'}", *server.settings, *mysql.get("options", ()),
     ]  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Install if needed, then become the server; ends with 3 when MariaDB is missing."""
+    """Install if needed, then become the server; ends with 3 when this machine has no such server."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.mysql", description=__doc__.partition("\n")[0])
     parser.add_argument("--state", type=Path, required=True, metavar="DIR")
     state = State(parser.parse_args(arguments).state)
@@ -196,11 +170,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{state.mysql_connection} is missing: the supervisor writes it", file=sys.stderr)
         return 1
     try:
+        server = mysql_servers.find(mysql.get("server", MARIADB), state)
         if not state.mysql.exists():
-            install(state)
+            install(state, server)
         first = state.keys / "mysql-first.sql"
-        write_private(first, first_statements(mysql).encode())
-        command = server_command(state, mysql, first)
+        write_private(first, first_statements(mysql, server).encode())
+        command = server_command(state, mysql, server, first)
     except SandboxError as error:
         print(error, file=sys.stderr)
         return error.exit_code

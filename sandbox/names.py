@@ -7,6 +7,7 @@ BUCKET = "freshet-staging"
 TOKEN_SECRET = "freshet/tokens"  # noqa: S105  # a name, not a secret
 MYSQL_SECRET = "freshet/mysql"  # noqa: S105  # a name, not a secret
 MYSQL_USER = "freshet"
+MYSQL_ADMINISTRATOR = "administrator"
 MYSQL_DATABASE = "sports"
 COPY_ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/freshet-copy"
 ACCESS_KEY = "sandbox"

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sandbox import mysql, processes
+from sandbox import mysql, mysql_servers, processes
 from sandbox.errors import Halted, MissingPart, SandboxError
 from sandbox.services import Service, endpoints, services
 from sandbox.state import DOWN, State, write_json
@@ -203,6 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR")
     parser.add_argument("--database", required=True)
     parser.add_argument("--shards", type=int, required=True)
+    parser.add_argument("--mysql", choices=mysql_servers.KINDS)
+    parser.add_argument("--mysql-option", action="append", default=[])
     options = parser.parse_args(arguments)
     state = State(options.state)
 
@@ -215,7 +217,11 @@ def main(arguments: list[str] | None = None) -> int:
     except SandboxError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    connection = mysql.connection(state, options.database)
+    try:
+        connection = mysql.connection(state, options.database, options.mysql, options.mysql_option)
+    except SandboxError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     parts = [
         Part(service, state.logs / f"{service.name}.log") for service in services(state, connection, options.shards)
     ]

@@ -1,4 +1,4 @@
-"""`python -m streaming_job --pipeline_folder ... --stream ...`: what `freshet run` starts, and what Glue runs."""
+"""`python -m streaming_job --pipeline_folders ... --stream ...`: what `freshet run` starts, and what Glue runs."""
 
 import logging
 import shutil
@@ -12,7 +12,7 @@ from freshet.errors import FreshetError
 from freshet.logs import write_json_lines
 from streaming_job.arguments import Arguments, parse
 from streaming_job.connect import connect_job
-from streaming_job.lock_file import held
+from streaming_job.lock_file import held, lock_files
 from streaming_job.session import cores_of, open_session, warm_up
 from streaming_job.stopping import Stopping
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     write_json_lines()
     try:
-        with held(arguments.lock_file, arguments.take_over) as alone:
+        with held(lock_files(arguments), arguments.take_over) as alone:
             if alone and arguments.work_folder:  # what a killed job left
                 shutil.rmtree(arguments.work_folder, ignore_errors=True)
             run(arguments)

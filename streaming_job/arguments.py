@@ -20,7 +20,9 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    pipeline_folder: str = Field(description="folder with select.sql and pipeline.yaml, or its s3:// url")
+    pipeline_folders: str = Field(
+        description="folders with select.sql and pipeline.yaml, or their s3:// urls, with commas between them"
+    )
     source_database: str = Field(description="MySQL database that holds the pipeline's tables")
     source_secret: str = Field(description="secret with the MySQL server's host, port, username, password, ssl_ca")
     source_ca: str | None = Field(
@@ -42,12 +44,24 @@ class Arguments(BaseModel):
     records_per_shard: int = Field(
         default=50_000, ge=1, description="records read of one shard in one batch, at most about so many"
     )
-    until_idle: bool = Field(default=False, description="end when every shard was at its tip twice")
+    rows_per_s: float = Field(
+        default=5_000, gt=0, description="rows that pending work asks of the source in a second, at most"
+    )
+    connections: int = Field(default=4, ge=1, description="connections to the source at once, beside the driver's own")
+    until_idle: bool = Field(
+        default=False, description="end when every shard was at its tip twice and nothing is pending"
+    )
     from_start: bool = Field(default=False, description="read the stream again from its oldest record")
+    accept_gap: bool = Field(
+        default=False, description="go on from now although records expired unread; every row is compared by a sweep"
+    )
+    rebuild: bool = Field(default=False, description="make and fill a target again that is gone")
     take_over: bool = Field(
         default=False, description="start although another job of this pipeline lives; that one ends"
     )
-    lock_file: Path | None = Field(default=None, description="refuse to start while another process holds this file")
+    lock_folder: Path | None = Field(
+        default=None, description="refuse to start while another process holds a pipeline's lock file in this folder"
+    )
     work_folder: Path | None = Field(default=None, description="folder for Spark's temporary files")
     worker_type: Literal["G.025X", "G.1X", "G.2X", "G.4X", "G.8X", "R.1X", "R.2X"] | None = Field(
         default=None, description="type of Glue's workers, whose cores decide into how many parts a batch is cut"
@@ -57,11 +71,16 @@ class Arguments(BaseModel):
         default=None, description="Spark master when not started by spark-submit, such as local[2]"
     )
 
+    @property
+    def folders(self) -> list[str]:
+        """The pipelines' folders."""
+        return [folder for folder in self.pipeline_folders.split(",") if folder]
+
 
 def parse(argv: Sequence[str]) -> Arguments:
     """Read the command line; argparse ends the process with 2 when it is wrong."""
     parser = argparse.ArgumentParser(
-        prog="streaming_job", description="Keep one pipeline's table current.", allow_abbrev=False
+        prog="streaming_job", description="Keep the tables of pipelines current.", allow_abbrev=False
     )
     for name, field in Arguments.model_fields.items():
         if field.annotation is bool:

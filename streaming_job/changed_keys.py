@@ -1,8 +1,6 @@
 """Reduce change records to the keys that changed, before anything is asked of the source.
 
-A record may be late, doubled, out of order or cut. Its key is all that is believed. Nothing here runs in the present job:
-these are the decisions that the coming job and the tests in tests/model share, without Spark, boto3, MySQL, clock or
-randomness.
+A record may be late, doubled, out of order or cut. Its key is all that is believed.
 
 Reads:  keys of records of any table, in any order, with copies.
 Gives:  for one pipeline, the fact's keys (moved or not) and the rows of joined tables, each once; how many records had which
@@ -40,15 +38,24 @@ class Join(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """What the decisions need of a pipeline: its fact, its joins by alias, its mode of deletes."""
+    """What the decisions need of a pipeline: its fact, its joins by alias, its mode of deletes.
+
+    `sweeping` are tables whose deleted or moved rows change other rows by foreign keys, of which no record tells.
+    """
 
     fact: str
     joins: Mapping[str, Join]
     deletes: Deletes
+    sweeping: frozenset[str] = frozenset()
 
     def aliases(self, table: str) -> tuple[str, ...]:
         """Give every alias under which a table is joined; also the fact's, in a self-join."""
-        return tuple(alias for alias, join in self.joins.items() if join.table == table)
+        return self._aliases.get(table, ())
+
+    @cached_property
+    def _aliases(self) -> dict[str, tuple[str, ...]]:
+        tables = {join.table for join in self.joins.values()}
+        return {name: tuple(alias for alias, join in self.joins.items() if join.table == name) for name in tables}
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -63,11 +70,13 @@ class Record(NamedTuple):
         table: Name; empty for a control record.
         key: Primary key, through the strict converters; None if they refuse it.
         old_key: The key before, of a moved row (before image `pk-only`); else None.
+        leaves: The row was deleted or moved.
     """
 
     table: str
     key: Key | None
     old_key: Key | None = None
+    leaves: bool = False
 
 
 class RecordOutcome(StrEnum):
@@ -88,7 +97,8 @@ class ChangedKeys:
     Attributes:
         facts: Keys of the fact in the warehouse's form; True for one that was the old key of a moved row.
         rows: (table, key) of joined tables, exactly as the record says: the source alone knows which of them are equal.
-        overflowed: There were more than memory keeps, so the next commit brings a two-sided sweep.
+        overflowed: There were more than memory keeps, or rows changed of which no record tells: the next commit brings a
+        two-sided sweep.
     """
 
     facts: dict[Key, bool] = field(default_factory=dict)
@@ -118,8 +128,10 @@ def note(shape: Shape, record: Record, changed: ChangedKeys) -> RecordOutcome:
     Returns:
         KEYED if the pipeline follows the table, QUARANTINED if it does but the key cannot be read, else IGNORED.
     """
+    sweeps = record.leaves and record.table in shape.sweeping
+    changed.overflowed |= sweeps
     if record.table not in shape.tables:
-        return RecordOutcome.IGNORED
+        return RecordOutcome.KEYED if sweeps else RecordOutcome.IGNORED
     if record.key is None:
         return RecordOutcome.QUARANTINED
     for key, moved in named_by(record):

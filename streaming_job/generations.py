@@ -1,7 +1,7 @@
 """Tell from what the source looks like whether rows may have changed without a record.
 
 TRUNCATE, a table swapped by rename, and a server that took over leave no records of the rows that they changed. They do
-change the server's identity or a table's generation. Nothing here runs in the present job.
+change the server's identity or a table's generation.
 
 Reads:  the source as last seen and as it is now.
 Gives:  whether a two-sided sweep is owed.

@@ -1,4 +1,4 @@
-"""Several pipelines in one job: one read of the stream, each pipeline on its own. Nothing here runs in the present job.
+"""Several pipelines in one job: one read of the stream, each pipeline on its own.
 
 The one reader goes forward from the least position. Each pipeline keeps the keys that changed since its own last commit. A
 pipeline that fails is so no different from one that is not due, and holds nobody back.

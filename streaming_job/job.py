@@ -1,38 +1,34 @@
-"""The loop: read, look up, denormalize, stage, merge; then again.
+"""The loop: read the stream once for all pipelines, then a round of each that is due; then again.
 
-The warehouse remembers; this process only holds what makes the next batch quicker, and forgets it after any fault.
+The warehouse remembers. This process holds what makes the next round quicker, and the keys that changed since a pipeline's last
+commit. One pipeline that fails keeps its keys and its position, is tried again later, and holds nobody back. A source or a stream
+that does not answer stops all of them for a while.
 """
 
 import logging
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
 
 from freshet.errors import FreshetError, TerminalError
-from freshet.pipeline.connection import MySQLSettings
-from freshet.pipeline.model import Pipeline
-from freshet.pipeline.tasks import FAILED_STEP
+from freshet.ledger.positions import least
 from freshet.redshift.data_api import Cancelled
-from freshet.redshift.ledger import Ledger, Remembered
+from streaming_job import group
 from streaming_job.arguments import Arguments
-from streaming_job.changes import Facts
-from streaming_job.denormalize import denormalize
-from streaming_job.kinesis import Budget, Marker, Numbering, Range, read_batch
-from streaming_job.lookup import look_up
-from streaming_job.merge import batch_step, check_markers, commit, data_as_of
+from streaming_job.group import Full
+from streaming_job.kinesis import CALLS_APART_S, Budget, Reader
 from streaming_job.metrics import Metrics
-from streaming_job.newest import newest_per_key
 from streaming_job.patience import awaited
-from streaming_job.report import Clock, report, tell_what_dms_left_out
-from streaming_job.stage import Place, Staged, drop, stage
-from streaming_job.start import Stream, check_retention, start
+from streaming_job.rate_limiter import RateLimiter
+from streaming_job.records import LeftOut, Outcome
+from streaming_job.report import Clock, tell_what_dms_left_out
+from streaming_job.running import Progress, Running
+from streaming_job.start import How, Stream, check_retention, shards_of, start
 from streaming_job.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -41,191 +37,249 @@ FAILURES_IN_A_ROW_MAX: Final = 8
 FAILING_MAX_S: Final = 1800.0  # a restart of a database, or its maintenance, is over by then
 IDLE_ROUNDS: Final = 2
 TICK_S: Final = 15.0
-SMALL_BATCH: Final = 2_000  # records that one task handles sooner than a shuffle is set up
+RECORDS_PER_ROUND: Final = 80_000  # as many changed facts as one round reads at once
+FAULTS: Final = (FreshetError, PySparkException, ClientError, BotoCoreError)
 
 
 @dataclass
 class Job:
-    """One run of one pipeline's job."""
+    """One run of the job.
 
-    spark: SparkSession
-    pipeline: Pipeline
-    ledger: Ledger
-    mysql: MySQLSettings
+    Attributes:
+        pipelines: Those that run, by name.
+        read: Reads one record.
+        kinesis: A boto3 client.
+        stream: The stream.
+        arguments: The command line.
+        stopping: Says when to stop.
+        run: Random id of this run.
+        metrics: Takes what each round did; None when nobody wants to know.
+        ended: Pipelines that ended by a fault that a person must mend, with it.
+    """
+
+    pipelines: dict[str, Running]
+    read: Callable[[bytes], Outcome]
     kinesis: Any
-    s3: Any
     stream: Stream
     arguments: Arguments
     stopping: Stopping
+    run: str
     metrics: Metrics | None = None
-    run: str = field(default_factory=lambda: str(uuid.uuid4()))
-    _iterators: dict[str, tuple[str, float]] = field(default_factory=dict)
-    _pinned: list[DataFrame] = field(default_factory=list)
+    ended: dict[str, TerminalError] = field(default_factory=dict)
+    closing: list[Any] = field(default_factory=list)
+    turn: int = 0
+    read_at: float = 0.0
+    read_s: float = 0.0
 
     def close(self) -> None:
         """Send the last metrics, and close the connections."""
         if self.metrics:
             self.metrics.close()
-        for client in (self.kinesis, self.s3, self.ledger.warehouse.client):
+        for client in self.closing:
             client.close()
 
     def work(self) -> None:
         """Run until asked to stop, or until idle when that was asked for.
 
         Raises:
-            TerminalError: Going on would lose or spoil data, or batches kept failing.
+            TerminalError: Going on would lose or spoil data, or rounds kept failing; for a pipeline of several it is raised when
+            all have ended.
         """
-        remembered = awaited("Redshift or the stream", self._start, self.stopping)
-        self._say("started", shards=len(self.stream.shards), run=self.run)
+        for running in list(self.pipelines.values()):
+            self._guarded(running, lambda one=running: self._start(one))  # type: ignore[misc]
+        self._raise_if_none_is_left()
+        self.reader = Reader(
+            self.kinesis,
+            self.stream.name,
+            least([running.memory.remembered.positions for running in self.pipelines.values()]),
+        )
+        self.reader.add(self.stream.shards)
+        self.limiter = RateLimiter(self.arguments.rows_per_s, self.arguments.rows_per_s, time.monotonic())
+        self._say("started", shards=len(self.stream.shards), run=self.run, pipelines=sorted(self.pipelines))
         self.stopping.when_idle |= self.arguments.until_idle
-        idle_rounds = failures = 0
-        well_at = time.monotonic()
+        idle_rounds, failures, well_at = 0, 0, time.monotonic()
         while not self.stopping.asked:
-            began, ending = time.monotonic(), self.stopping.when_idle
+            ending = self.stopping.when_idle
+            records = 0
             try:
-                if failures:
-                    remembered = self.ledger.read_after(remembered, self.run)
-                remembered, markers = self._batch(remembered)
+                records = self._read_pages()
                 failures, well_at = 0, time.monotonic()
             except Cancelled:
                 return
             except TerminalError:
                 raise
-            except (FreshetError, PySparkException, ClientError, BotoCoreError) as error:
+            except FAULTS as error:
                 if self.stopping.expired():
                     return
                 failures += 1
-                self._failed(error, failures, time.monotonic() - well_at)
-                if self.metrics:
-                    self.metrics.tick()
-                markers = []
-                self._iterators.clear()
+                self._say_failed(error, failures, time.monotonic() - well_at, "the stream could not be read")
+                self.reader.forget_iterators()
+                self._tick()
                 self.stopping.sleep(min(30.0, 0.5 * 2**failures))
-            finally:
-                self._unpin()
-            idle_rounds = idle_rounds + 1 if is_idle(markers) and ending else 0
+                continue
+            for running in list(self.pipelines.values()):
+                if self._is_due(running):
+                    self._guarded(running, lambda one=running: self._round(one))  # type: ignore[misc]
+            self._raise_if_none_is_left()
+            idle_rounds = idle_rounds + 1 if ending and not records and self._is_idle() else 0
             if idle_rounds >= IDLE_ROUNDS:
+                break
+            self._rest()
+        if self.ended:
+            raise TerminalError("; ".join(str(error) for error in self.ended.values()))
+
+    def _start(self, running: Running) -> None:
+        how = How(self.run, self.arguments.from_start, self.arguments.accept_gap, self.stopping.expired)
+        running.memory = awaited(
+            "Redshift or the stream", lambda: start(running.ledger, self.kinesis, self.stream, how), self.stopping
+        )
+
+    def every_s(self, running: Running) -> float:
+        """Seconds from one round's begin to the next one's, while the job keeps up."""
+        return self.arguments.every_s or running.followed.pipeline.freshness_s
+
+    def _is_due(self, running: Running) -> bool:
+        return running.due_at <= time.monotonic()
+
+    def _read_pages(self) -> int:
+        """Read the stream once for all, and take each record into every pipeline."""
+        shards = max(1, len(self.reader.open_shards))
+        budget = Budget(
+            records=min(self.arguments.records_per_shard, -(-RECORDS_PER_ROUND // shards)),
+            seconds_after_first=max(1.0, self._least_every_s() / 4),
+        )
+        self.read_at = time.monotonic()
+        records, left_out, ended, began = 0, dict[str, int](), False, time.perf_counter()
+        everyone = [running for running in self.pipelines.values() if not running.left_out]
+        for shard, page in self.reader.read(budget):
+            for record in page.records:
+                outcome = self.read(record["Data"])
+                if isinstance(outcome, LeftOut):
+                    left_out[outcome.table] = left_out.get(outcome.table, 0) + 1
+                for running in everyone:
+                    running.take_in(outcome, shard.id, record["SequenceNumber"])
+            shard.take_in(page)
+            records += len(page.records)
+            ended |= page.following is None
+        if ended:
+            self.reader.add(shards_of(self.kinesis, self.stream.name))
+        self.read_s = time.perf_counter() - began
+        tell_what_dms_left_out(left_out)
+        self._check_retention()
+        for running in list(self.pipelines.values()):
+            self._keep_or_forget(running)
+        if self.metrics:
+            self.metrics.read(self.reader, sum(left_out.values()))
+        return records
+
+    def _check_retention(self) -> None:
+        for shard in self.reader.open_shards:
+            if shard.behind_ms > self.stream.retention.total_seconds() * 500:
+                for running in self.pipelines.values():
+                    position = running.memory.remembered.positions.get(shard.id)
+                    if position is not None:
+                        check_retention(shard.id, position, running.memory, self.kinesis, self.stream, running.name)
+
+    def _keep_or_forget(self, running: Running) -> None:
+        full = group.when_full(running.changed, failing=running.failures > 0)
+        if full is Full.COMMIT_NOW:
+            running.due_at = 0.0
+        elif full is Full.FORGET_FREE:
+            # What cannot be probed now is kept, and probed after the next read.
+            self._guarded(running, running.forget, counts=False)
+
+    def _round(self, running: Running) -> None:
+        if running.left_out:
+            how = How(self.run, stopping=self.stopping.expired)
+            running.memory = start(running.ledger, self.kinesis, self.stream, how)
+            self.reader.go_back(running.memory.remembered.positions)
+            running.left_out, running.due_at = False, 0.0
+            return
+        clock, began = Clock({"read": self.read_s}), time.monotonic()
+        self.turn += 1
+        self.limiter = self.limiter.at_time(began)
+        taken = running.round(self._progress(), self.turn, self.limiter.allowed, clock)
+        self.limiter = self.limiter.after_taking(taken)
+        behind = any(shard.tip_at is None for shard in self.reader.open_shards)
+        running.due_at = 0.0 if behind or running.has_work else began + self.every_s(running)
+        if self.metrics:
+            self.metrics.round(running, self._progress().data_as_of, clock)
+
+    def _progress(self) -> Progress:
+        shards = self.reader.open_shards
+        times = [shard.tip_at or shard.proved_at for shard in shards]
+        as_of = datetime.fromtimestamp(min(times), UTC) if times and all(times) else None
+        behind_ms = max((shard.behind_ms for shard in shards), default=0)
+        return Progress(self.reader.through, self.reader.proofs, as_of, behind_ms, self.read_s)
+
+    def _guarded(self, running: Running, work: Callable[[], None], *, counts: bool = True) -> None:
+        """Do something for one pipeline; what goes wrong there is its own affair."""
+        try:
+            work()
+        except Cancelled:
+            return
+        except TerminalError as error:
+            self.pipelines.pop(running.name, None)
+            self.ended[running.name] = error
+            log.error(str(error), extra={"fields": {"pipeline": running.name, "error": type(error).__name__}})
+        except FAULTS as error:
+            if self.stopping.expired() or not counts:
                 return
-            if not is_behind(markers):
-                self._rest(began + self.every_s)
+            running.failures += 1
+            now = time.monotonic()
+            running.failing_since = running.failing_since or now
+            running.due_at = now + group.retry_after_s(running.failures)
+            try:
+                self._say_failed(
+                    error, running.failures, now - running.failing_since, "round failed and is tried again"
+                )
+            except TerminalError as terminal:
+                self.pipelines.pop(running.name, None)
+                self.ended[running.name] = terminal
+        else:
+            if counts:
+                running.failures, running.failing_since = 0, 0.0
 
-    def _start(self) -> Remembered:
-        from_start, expired = self.arguments.from_start, self.stopping.expired
-        return start(self.ledger, self.kinesis, self.stream, self.run, from_start, expired)
+    def _raise_if_none_is_left(self) -> None:
+        if self.pipelines:
+            return
+        if len(self.ended) == 1:
+            raise next(iter(self.ended.values()))
+        if self.ended:
+            raise TerminalError("every pipeline has ended: " + "; ".join(str(error) for error in self.ended.values()))
 
-    @property
-    def every_s(self) -> float:
-        """Seconds from one batch's begin to the next one's, while the job keeps up."""
-        return self.arguments.every_s or self.pipeline.freshness_s
+    def _is_idle(self) -> bool:
+        """Tell whether every shard was at its tip and no pipeline has anything left to do."""
+        at_tip = all(shard.tip_at for shard in self.reader.open_shards)
+        return at_tip and not any(
+            running.failures or running.left_out or running.pending or running.changed or running.tally.received
+            for running in self.pipelines.values()
+        )
 
-    def _rest(self, until: float) -> None:
-        """Wait until the next batch is due; the metrics go on meanwhile, so that its age and its life are seen."""
+    def _least_every_s(self) -> float:
+        return min((self.every_s(running) for running in self.pipelines.values()), default=1.0)
+
+    def _rest(self) -> None:
+        """Wait until a pipeline is due; the metrics go on meanwhile, so that its age and its life are seen."""
+        due_at = min((running.due_at for running in self.pipelines.values()), default=0.0)
+        until = max(due_at, self.read_at + CALLS_APART_S)
         while not self.stopping.asked and (left := until - time.monotonic()) > 0:
             self.stopping.sleep(min(left, TICK_S))
-            if self.metrics:
-                self.metrics.tick()
+            self._tick()
 
-    def _batch(self, remembered: Remembered) -> tuple[Remembered, list[Marker]]:
-        clock, started_at, step_id = Clock(), datetime.now(UTC), str(uuid.uuid4())
-        with clock.step("read"):
-            pinned, markers = self._read(remembered)
-        check_markers(markers, self.pipeline.name)
-        for marker in markers:
-            if marker.behind_ms > self.stream.retention.total_seconds() * 500:
-                check_retention(
-                    remembered.positions[marker.shard], self.kinesis, self.stream, started_at, self.pipeline.name
-                )
-        staged = None
-        if any(marker.changes or marker.set_aside for marker in markers):
-            staged = self._rows(pinned, markers, step_id, clock)
-        step = batch_step(self.run, remembered, markers, staged, started_at, self.stream.retention, step_id)
-        counts = None
-        if step is not None:
-            with clock.step("merge"):
-                counts = commit(self.ledger, step, self.stopping.expired)
-            remembered = remembered.after(step)
-            if staged:
-                self._drop(staged)
-            report(self.pipeline.name, step, markers, clock)
-            tell_what_dms_left_out(self.pipeline.name, markers)
+    def _tick(self) -> None:
         if self.metrics:
-            self.metrics.round(markers, data_as_of(markers), counts, clock)
-        for marker in markers:
-            if marker.iterator:
-                self._iterators[marker.shard] = (marker.iterator, marker.iterator_at)
-        return remembered, markers
+            self.metrics.tick()
 
-    def _read(self, remembered: Remembered) -> tuple[DataFrame, list[Marker]]:
-        ranges = [
-            Range(position, *self._iterators.pop(shard, (None, 0.0)))
-            for shard, position in sorted(remembered.positions.items())
-        ]
-        at = remembered.transaction_at
-        numbering = Numbering(remembered.transaction_id, at.replace(tzinfo=None).isoformat() + "Z" if at else "")
-        facts = Facts(self.pipeline.database, self.pipeline.fact)
-        enough_s = max(1.0, self.every_s / 4)
-        budget = Budget(records=self.arguments.records_per_shard, seconds_after_first=enough_s)
-        tasks = self.spark.sparkContext.defaultParallelism  # one wave: each task reads its shards at once
-        pinned, markers = read_batch(self.spark, self.stream.name, ranges, facts, numbering, budget, tasks)
-        self._pinned.append(pinned)
-        return pinned, markers
-
-    def _rows(self, pinned: DataFrame, markers: list[Marker], step_id: str, clock: Clock) -> Staged | None:
-        changes = sum(marker.changes for marker in markers)
-        tasks = 1 if changes <= SMALL_BATCH else self.spark.sparkContext.defaultParallelism
-        rows = None
-        if changes:
-            with clock.step("newest"):
-                newest = newest_per_key(pinned, self.pipeline.key_columns, tasks).localCheckpoint(eager=True)
-                self._pinned.append(newest)
-            with clock.step("lookup"):
-                read_at = max(marker.iterator_at for marker in markers)
-                dimensions = look_up(self.pipeline, newest, self.mysql, read_at, tasks)
-                self._pinned += dimensions.values()
-            rows = denormalize(self.spark, self.pipeline, newest, dimensions, small=tasks == 1)
-        with clock.step("stage"):
-            aside = pinned if any(marker.set_aside for marker in markers) else None
-            prefix = "/".join((self.arguments.staging_prefix, self.pipeline.name, self.run, step_id))
-            return stage(self.pipeline, rows, aside, Place(self.arguments.staging_bucket, prefix), self.s3)
-
-    def _drop(self, staged: Staged) -> None:
-        try:
-            drop(self.s3, self.arguments.staging_bucket, staged)
-        except (
-            ClientError,
-            BotoCoreError,
-        ) as error:  # the step is committed; the bucket's lifecycle rule deletes them later
-            self._say("staged files could not be deleted", error=type(error).__name__, files=len(staged.objects))
-
-    def _unpin(self) -> None:
-        """Let go of the batch's blocks: Spark forgets a local checkpoint only when it is told to."""
-        for frame in self._pinned:
-            frame._jdf.queryExecution().analyzed().rdd().unpersist(False)
-        self._pinned.clear()
-
-    def _failed(self, error: Exception, failures: int, failing_s: float) -> None:
-        said = str(error) if isinstance(error, FreshetError) else _step_and_class(error)
+    def _say_failed(self, error: Exception, failures: int, failing_s: float, what: str) -> None:
+        said = str(error) if isinstance(error, FreshetError) else f"a call failed with {type(error).__name__}"
         if failures >= FAILURES_IN_A_ROW_MAX and failing_s > FAILING_MAX_S:
             raise TerminalError(
-                f"pipeline {self.pipeline.name}: for {failing_s / 60:.0f} minutes every batch failed, the last with: {said}. "
+                f"for {failing_s / 60:.0f} minutes every round failed, the last with: {said}. "
                 "Nothing of them was written; the next start goes on from the ledger"
             ) from None
-        self._say("batch failed and is read again", error=said, failures=failures)
+        self._say(what, error=said, failures=failures)
 
-    def _say(self, event: str, **fields: object) -> None:
-        log.info(event, extra={"fields": {"pipeline": self.pipeline.name, **fields}})
-
-
-def is_idle(markers: Sequence[Marker]) -> bool:
-    """Tell whether a round came to the tip of every shard and found nothing; one that failed did not."""
-    return bool(markers) and all(marker.tip_at and not marker.records for marker in markers)
-
-
-def is_behind(markers: Sequence[Marker]) -> bool:
-    """Tell whether a shard holds more than a batch takes: the next one begins at once."""
-    return any(marker.tip_at is None and not marker.closed for marker in markers)
-
-
-def _step_and_class(error: Exception) -> str:
-    found = FAILED_STEP.search(str(error))
-    return found[0] if found else f"a call failed with {type(error).__name__}"
+    @staticmethod
+    def _say(event: str, **fields: object) -> None:
+        log.info(event, extra={"fields": fields})

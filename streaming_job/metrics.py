@@ -3,7 +3,7 @@
 Within a minute values are kept as their smallest, largest, sum and count. Sending happens beside the job: a CloudWatch
 that does not answer is said once in the log, and neither stops nor delays anything.
 
-Reads:  what each round of the loop did, and what its commit counted; never the warehouse, which would wake for it.
+Reads:  what each round did, and what its commit counted; never the warehouse, which would wake for it.
 Gives:  metrics of one namespace; their dimension is the pipeline, of BatchSeconds also the step.
 
 Source: CloudWatch API Reference, "PutMetricData" (1,000 metrics a call, 1 MB).
@@ -12,16 +12,16 @@ Source: CloudWatch API Reference, "PutMetricData" (1,000 metrics a call, 1 MB).
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from freshet.redshift.ledger import Ledger
-from streaming_job.kinesis import Marker
+from freshet.redshift.data_api import Warehouse
+from streaming_job.kinesis import Reader
 from streaming_job.report import Clock
+from streaming_job.running import Running
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +32,17 @@ METRICS: Final = {
     "StreamLagSeconds": "Seconds",
     "RetentionHeadroomPercent": "Percent",
     "RecordsReceived": "Count",
-    "RowsMerged": "Count",
-    "RowsSuperseded": "Count",
+    "RowsWritten": "Count",
+    "RowsUnchanged": "Count",
+    "RowsRemoved": "Count",
     "RecordsIgnored": "Count",
     "RecordsQuarantined": "Count",
     "CaptureErrors": "Count",
+    "PendingEntries": "Count",
+    "PendingSeconds": "Seconds",
     "BatchSeconds": "Seconds",
     "DataApiSeconds": "Seconds",
     "JobAlive": "Count",
-}
-COUNTED: Final = {
-    "RecordsReceived": "received",
-    "RowsMerged": "merged",
-    "RowsSuperseded": "superseded",
-    "RecordsIgnored": "ignored",
-    "RecordsQuarantined": "quarantined",
 }
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -80,45 +76,62 @@ class Minute:
 class Metrics:
     """The metrics of one job; with no namespace nothing is sent, and no call is made."""
 
-    def __init__(self, cloudwatch: Any, namespace: str, ledger: Ledger, retention_s: float) -> None:
-        self._cloudwatch, self._namespace, self._ledger = cloudwatch, namespace, ledger
-        self._pipeline = ("Pipeline", ledger.pipeline.name)
+    def __init__(self, cloudwatch: Any, namespace: str, warehouse: Warehouse, retention_s: float) -> None:
+        self._cloudwatch, self._namespace, self._warehouse = cloudwatch, namespace, warehouse
         self._retention_s = retention_s
         self._minute = Minute()
-        self._as_of: float | None = None
+        self._as_of: dict[str, float | None] = {}
+        self._lag_s = 0.0
+        self._left_out = 0
+        self._left_out_told: dict[str, int] = {}
         self._data_api_s = 0.0
         self._sent_at = time.monotonic()
         self._sending: threading.Thread | None = None
         self._complained = False
 
-    def round(
-        self, markers: Sequence[Marker], as_of: datetime | None, counts: Mapping[str, int] | None, clock: Clock
-    ) -> None:
-        """Take in what one round of the loop did.
+    def read(self, reader: Reader, left_out: int) -> None:
+        """Take in how far the stream was read, and how many records say that DMS left something out."""
+        self._lag_s = max((shard.behind_ms for shard in reader.open_shards), default=0) / 1000
+        self._left_out += left_out
+
+    def round(self, running: Running, as_of: datetime | None, clock: Clock) -> None:
+        """Take in what one round did.
 
         Args:
-            markers: How far each shard was read.
-            as_of: Every change that was in the stream by then is in the table; None when this round cannot tell.
-            counts: What became of the records that were committed; None when there was nothing to commit.
+            running: The pipeline.
+            as_of: Every change that was in the stream by then was looked at; None when this round cannot tell.
             clock: Seconds of each step.
         """
-        lag_s = max((marker.behind_ms for marker in markers), default=0) / 1000
-        self._minute.add("StreamLagSeconds", lag_s, self._pipeline)
-        headroom = 100 * max(0.0, self._retention_s - lag_s) / self._retention_s
-        self._minute.add("RetentionHeadroomPercent", headroom, self._pipeline)
-        self._as_of = as_of.timestamp() if as_of else self._as_of
-        if counts is not None:
-            for metric, column in COUNTED.items():
-                self._minute.add(metric, counts[column], self._pipeline)
-            self._minute.add("CaptureErrors", sum(marker.left_out for marker in markers), self._pipeline)
+        pipeline = ("Pipeline", running.name)
+        self._minute.add("StreamLagSeconds", self._lag_s, pipeline)
+        headroom = 100 * max(0.0, self._retention_s - self._lag_s) / self._retention_s
+        self._minute.add("RetentionHeadroomPercent", headroom, pipeline)
+        self._as_of[running.name] = as_of.timestamp() if as_of else self._as_of.get(running.name)
+        since = min((entry.since for entry in running.pending.values()), default=None)
+        self._minute.add("PendingEntries", len(running.pending), pipeline)
+        self._minute.add("PendingSeconds", 0.0 if since is None else max(0.0, time.time() - since), pipeline)
+        self._minute.add("CaptureErrors", self._left_out - self._left_out_told.get(running.name, 0), pipeline)
+        self._left_out_told[running.name] = self._left_out
+        if running.counts is not None and running.told is not None:
+            counts, told = running.counts, running.told
+            for metric, value in (
+                ("RecordsReceived", told.received),
+                ("RowsWritten", counts["written"]),
+                ("RowsUnchanged", counts["unchanged"]),
+                ("RowsRemoved", counts["removed"] + counts["marked"]),
+                ("RecordsIgnored", told.ignored),
+                ("RecordsQuarantined", told.quarantined + counts["unfit"]),
+            ):
+                self._minute.add(metric, value, pipeline)
             for name, seconds in clock.seconds.items():
-                self._minute.add("BatchSeconds", seconds, self._pipeline, ("Step", name))
+                self._minute.add("BatchSeconds", seconds, pipeline, ("Step", name))
         self.tick()
 
     def tick(self) -> None:
         """Say that the job lives, and send when a minute is over."""
-        if self._as_of is not None:
-            self._minute.add("FreshnessSeconds", max(0.0, time.time() - self._as_of), self._pipeline)
+        for name, as_of in self._as_of.items():
+            if as_of is not None:
+                self._minute.add("FreshnessSeconds", max(0.0, time.time() - as_of), ("Pipeline", name))
         if time.monotonic() - self._sent_at >= EVERY_S and not (self._sending and self._sending.is_alive()):
             self._start_sending()
 
@@ -131,10 +144,11 @@ class Metrics:
     def _start_sending(self) -> threading.Thread:
         minute, self._minute = self._minute, Minute()
         self._sent_at = time.monotonic()
-        spent = self._ledger.warehouse.spent.seconds
-        minute.add("DataApiSeconds", spent - self._data_api_s, self._pipeline)
+        spent = self._warehouse.spent.seconds
+        for name in self._as_of:
+            minute.add("DataApiSeconds", spent - self._data_api_s, ("Pipeline", name))
+            minute.add("JobAlive", 1, ("Pipeline", name))
         self._data_api_s = spent
-        minute.add("JobAlive", 1, self._pipeline)
         self._sending = threading.Thread(target=self._send, args=(minute,), daemon=True)
         self._sending.start()
         return self._sending

@@ -2,7 +2,7 @@
 time.
 
 A changed row of a joined table makes the rows that refer to it look changed. Those of the fact are read in this round. Those of
-another joined table are changed rows in their turn. Nothing here runs in the present job.
+another joined table are changed rows in their turn.
 
 Asks:   `Referring`, `FactKeys`, `TargetKeys`.
 Gives:  keys of the fact to read, and pending with its cursors further on.
@@ -159,7 +159,8 @@ def _refer(
 ) -> Generator[Question, Any, None]:
     """Walk one hop back from some keys of one alias. Keys whose referrers do not fit are halved; one alone gets a cursor.
 
-    An answer that does not fit is thrown away: it cost index entries, as its columns are those of the index.
+    An answer that does not fit is thrown away: it cost index entries, as its columns are those of the index. No answer says that
+    it did not come within a statement's time.
     """
     if share <= 0:
         return
@@ -167,7 +168,7 @@ def _refer(
     asked = tuple(key for entry in group if (key := entry.key) is not None)
     cursor = group[0].cursor
     keys = yield Referring(alias, asked, cursor, share, questions.limits())
-    if len(keys) >= share and len(group) > 1:
+    if keys is None or (len(keys) >= share and len(group) > 1):
         middle, before = len(group) // 2, taken.rows
         yield from _refer(shape, entries, group[:middle], share, taken)
         yield from _refer(shape, entries, group[middle:], share - (taken.rows - before), taken)

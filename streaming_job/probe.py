@@ -2,7 +2,7 @@
 
 Semi-synchronous replication and XA put a change into the binlog before other sessions see it, for seconds or for hours. Until
 then the transaction holds its row locks. A key that nobody holds is settled: what was logged for it can be read. No time is
-waited blindly, and the probe waits for no lock. Nothing here runs in the present job.
+waited blindly, and the probe waits for no lock.
 
 Asks:   `SkipLocked`, `NoWait`, `Wait`.
 Gives:  the held keys, and when each is asked for again.

@@ -1,7 +1,7 @@
 """What a round asks of the world, each question a value: the job answers it with MySQL, a test with a model.
 
 A round decides what is asked next and what follows from the answer, and knows nothing else. So its order - pages, then the
-probe, then the rows - is written once and can be run without a database. Nothing here runs in the present job.
+probe, then the rows - is written once and can be run without a database.
 
 Gives:  one class a question, with the form of its answer.
 """
@@ -84,7 +84,7 @@ class Wait:
 @dataclass(frozen=True)
 class Referring:
     """Which rows refer to these keys through an alias? Answer: at most `limit` keys of the referring table after `after`, in
-    MySQL's order.
+    MySQL's order; None if they do not come within a statement's time, never for a single key.
 
     The referring column is compared with the keys. The table of the keys is not in the statement: its row may be gone.
     """

@@ -1,4 +1,4 @@
-"""Cap the rows that pending work asks of the source, for the whole job. Nothing here runs in the present job.
+"""Cap the rows that pending work asks of the source, for the whole job.
 
 Reads:  `rows_per_s` of the source; a clock that is handed in.
 Gives:  how many rows may be taken now.

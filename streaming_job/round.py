@@ -2,7 +2,7 @@
 needs.
 
 The round is a generator: it gives questions and is sent answers, so its order is decided here and carried out elsewhere. The
-pages were read before. An error thrown into it leaves everything as it was. Nothing here runs in the present job.
+pages were read before. An error thrown into it leaves everything as it was.
 
 Reads:  what the warehouse remembers, the keys that changed, requests; answers of the world.
 Gives:  the commit, or none.

@@ -1,180 +1,284 @@
-"""Step 6: check what Redshift would refuse, write Parquet to S3, and say exactly what was written.
+"""Stage what became of each key: protect the outputs, check what Redshift would refuse, write Parquet to S3.
 
-One value that COPY refuses would fail the batch, again and again; so every output row is checked first, and one that does
-not fit is set aside with column and reason, its values left out. The manifest names the files that tasks returned, never
-what a listing found: a listing also finds the debris of failed attempts.
+One value that COPY refuses would fail the commit, again and again; so every output row is checked first, and the key of one
+that does not fit is quarantined with column and reason, its values left out. The manifest names the files that tasks returned,
+never what a listing found: a listing also finds the debris of failed attempts.
 
-Reads:  the denormalized rows and the records set aside before.
+Reads:  outputs, whether the row is admitted, what is known of its key.
 Gives:  files in S3, their manifest, and how many rows and bytes it names.
 
 Source: Redshift Developer Guide, "COPY from columnar data formats", "Using a manifest to specify data files".
 """
 
-import functools
+import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the field's own abbreviation
 
-from freshet.pipeline.model import Output, Pipeline
-from freshet.pipeline.rows import UNFIT
-from freshet.pipeline.tasks import Batches, aws_client, guarded
-from freshet.redshift.merge_sql import columns_staged
-from streaming_job.kinesis import QUARANTINE
+from freshet.ledger.commit_sql import DROP, PUT, RECORD, columns_staged
+from freshet.ledger.effect import Action
+from freshet.ledger.keys import as_warehouse, encoded
+from freshet.mysql.rows import UNFIT
+from freshet.pipeline.model import ADMITTED, HASH_COLUMN, Output, Pipeline
+from freshet.pipeline.protection import TokenKey, protected
+from freshet.pipeline.tasks import aws_client
+from streaming_job.changed_keys import Deletes
+from streaming_job.rows import FORCED, FOUND, MOVED
 
 ROWS_PER_FILE_MAX: Final = 100_000
 FIRST_AND_LAST_DAY: Final = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
 DAY_US: Final = 86_400_000_000
+REPORT: Final[Any] = pa.schema(
+    [("object", pa.string()), ("bytes", pa.int64()), ("rows", pa.map_(pa.string(), pa.int64()))]  # type: ignore[arg-type]
+)
 _OURS: Final[dict[str, pa.DataType]] = {
     "_freshet_op": pa.string(),
-    "_freshet_version": pa.string(),
-    "_freshet_records": pa.int32(),
+    HASH_COLUMN: pa.int64(),
+    FORCED: pa.bool_(),
+    "_freshet_key": pa.string(),
+    "_freshet_entry": pa.string(),
     "_freshet_shard": pa.string(),
     "_freshet_sequence": pa.string(),
     "_freshet_reason": pa.string(),
     "_freshet_column": pa.string(),
 }
-OURS: Final = pa.schema(_OURS)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a step's files go: bucket, and the prefix that only this step uses."""
+class Written:
+    """One staged file: its key in the bucket, its bytes, its rows by op."""
 
-    bucket: str
-    prefix: str
+    object: str
+    bytes: int
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What was staged: the manifest's URL, the keys of all objects, and the totals that it names."""
+    """What was staged: the manifest's URL, the keys of all objects, the totals that it names."""
 
     manifest: str
     objects: tuple[str, ...]
-    rows: int
+    rows: Mapping[str, int]
     bytes: int
 
 
-def stage(pipeline: Pipeline, rows: DataFrame | None, aside: DataFrame | None, place: Place, s3: Any) -> Staged | None:
-    """Write a batch's rows for COPY.
+@dataclass(frozen=True)
+class Staging:
+    """Where and how the rows of one round are staged; travels to tasks.
 
-    Args:
+    Attributes:
         pipeline: The pipeline.
-        rows: From `denormalize`; None when no record became a row.
-        aside: The pinned batch, when records were set aside as they were read.
-        place: Where to write.
-        s3: The driver's boto3 client, for the manifest.
-
-    Returns:
-        What was staged; None when there is nothing to stage.
+        key_outputs: The outputs that hold the fact's primary key, in the key's order.
+        tokens: Which key makes tokens.
+        bucket: S3 bucket.
+        prefix: Prefix in it that only this round uses.
+        frees: Some keys are in quarantine: each row says its key, so that a key whose fate is decided is freed.
     """
-    outputs = pipeline.outputs
-    staged = pa.unify_schemas([pa.schema([pa.field(output.name, output.arrow) for output in outputs]), OURS])
-    keys = pipeline.keys
 
-    def work(batches: Batches) -> Batches:
-        s3_client = aws_client("s3")
-        for table in _files(batches):
-            checked = check_rows(table, outputs, keys).select(list(columns_staged(pipeline))).cast(staged)
-            url, size = _write(s3_client, checked, place)
-            yield pa.RecordBatch.from_pydict({"object": [url], "bytes": [size], "rows": [checked.num_rows]})
+    pipeline: Pipeline
+    key_outputs: tuple[str, ...]
+    tokens: TokenKey
+    bucket: str
+    prefix: str
+    frees: bool = False
 
-    parts = [part for part in (rows, _set_aside(pipeline, aside) if aside is not None else None) if part is not None]
-    if not parts:
-        return None
-    every = functools.reduce(DataFrame.unionByName, parts)
-    written = every.mapInArrow(guarded("stage", work), "object string, bytes long, rows long").collect()
-    if not written:
-        return None
-    manifest = {
-        "entries": [
-            {"url": f"s3://{place.bucket}/{row['object']}", "mandatory": True, "meta": {"content_length": row["bytes"]}}
-            for row in written
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the staged files."""
+        ours = pa.schema([pa.field(name, kind) for name, kind in _OURS.items()])
+        every = pa.unify_schemas([pa.schema([pa.field(o.name, o.arrow) for o in self.pipeline.outputs]), ours])
+        return pa.schema([every.field(name) for name in columns_staged(self.pipeline)])
+
+    def stage(self, rows: pa.Table) -> Iterator[Written]:
+        """Write rows for COPY.
+
+        Args:
+            rows: Outputs without their outermost protections, ADMITTED, UNFIT, and the flags of `streaming_job.rows`.
+        """
+        decided = self.decided(rows)
+        for start in range(0, decided.num_rows, ROWS_PER_FILE_MAX):
+            yield self.write(decided.slice(start, ROWS_PER_FILE_MAX))
+
+    def decided(self, rows: pa.Table) -> pa.Table:
+        """Give the rows as they are staged: each with its op, its hash, and values only if they are written."""
+        outputs = self.pipeline.outputs
+        rows = rows.combine_chunks()
+        table = self._keys_as_warehouse(protected(rows, outputs, self.tokens))
+        unfit = _first_refusal(table, outputs, self.key_outputs, table[UNFIT].combine_chunks())
+        actions = ops(table, unfit, Deletes(self.pipeline.deletes))
+        actions = self._keep_where_no_row_can_be(table, actions)
+        written = pc.equal(actions, pa.scalar(str(Action.WRITE)))
+        carries_key = pc.is_in(actions, pa.array([Action.WRITE, Action.DELETE, Action.MARK]))
+        for output in outputs:
+            kept = carries_key if output.name in self.key_outputs else written
+            column = table[output.name].combine_chunks()
+            place = table.schema.get_field_index(output.name)
+            table = table.set_column(place, output.name, pc.if_else(kept, column, pa.scalar(None, column.type)))
+        said = (
+            unfit.to_pylist()
+            if pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py()
+            else [None] * len(unfit)
+        )
+        reasons = [text.rsplit(":", 1) if text else (None, None) for text in said]
+        keys = self._encoded_keys(rows, actions)
+        columns = {
+            "_freshet_op": actions,
+            HASH_COLUMN: hashes([table[output.name].combine_chunks() for output in outputs]),
+            FORCED: table[FORCED],
+            "_freshet_key": keys,
+            "_freshet_reason": pa.array([reason for _, reason in reasons], pa.string()),
+            "_freshet_column": pa.array([column or None for column, _ in reasons], pa.string()),
+        }
+        columns |= {output.name: table[output.name] for output in outputs}
+        nothing = pa.nulls(table.num_rows, pa.string())
+        arrays = [columns.get(field.name, nothing) for field in self.schema]
+        staged = pa.table(arrays, names=self.schema.names).cast(self.schema)
+        return staged if self.frees else staged.filter(pc.not_equal(staged["_freshet_op"], pa.scalar(str(Action.KEEP))))
+
+    def _keys_as_warehouse(self, table: pa.Table) -> pa.Table:
+        for name in self.key_outputs:
+            if table[name].type == pa.string():
+                place = table.schema.get_field_index(name)
+                table = table.set_column(place, name, pc.utf8_rtrim(table[name], characters=" "))
+        return table
+
+    def _keep_where_no_row_can_be(self, table: pa.Table, actions: Any) -> Any:
+        """A key that the target cannot hold has no row there to be removed or marked."""
+        keys = [output for output in self.pipeline.outputs if output.name in self.key_outputs]
+        impossible = pc.is_valid(_first_refusal(table, keys, self.key_outputs, pa.nulls(table.num_rows, pa.string())))
+        gone = pc.is_in(actions, pa.array([Action.DELETE, Action.MARK]))
+        return pc.if_else(pc.and_(impossible, gone), pa.scalar(str(Action.KEEP)), actions)
+
+    def _encoded_keys(self, rows: pa.Table, actions: Any) -> Any:
+        """Encode keys where a row needs its own: to be quarantined, or to be freed."""
+        if self.frees:
+            needed: Iterable[bool] = [True] * rows.num_rows
+        elif pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py():
+            needed = pc.equal(actions, pa.scalar(str(Action.QUARANTINE))).to_pylist()
+        else:
+            return pa.nulls(rows.num_rows, pa.string())
+        typed = zip(*(rows[name].to_pylist() for name in self.key_outputs), strict=True)
+        written = [encoded(as_warehouse(key)) if wanted else None for key, wanted in zip(typed, needed, strict=True)]
+        return pa.array(written, pa.string())
+
+    def write_decisions(
+        self,
+        records: Sequence[Sequence[str | None]],
+        blanks: Iterable[tuple[str, str]],
+        put: Mapping[str, object],
+        drop: Iterable[str],
+    ) -> Written | None:
+        """Write what is staged beside rows; None if there is nothing.
+
+        Args:
+            records: Quarantined records: shard, sequence, reason, column.
+            blanks: Quarantined keys that end in a blank, encoded, and the column of each.
+            put: Pending entries to write, by id.
+            drop: Ids of pending entries to remove.
+        """
+        names = ("_freshet_shard", "_freshet_sequence", "_freshet_reason", "_freshet_column")
+        lines: list[dict[str, Any]] = [
+            {"_freshet_op": RECORD, **dict(zip(names, record, strict=True))} for record in records
         ]
-    }
-    key = f"{place.prefix}/manifest.json"
-    s3.put_object(Bucket=place.bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
-    objects = (key, *[row["object"] for row in written])
-    rows_written, bytes_written = sum(row["rows"] for row in written), sum(row["bytes"] for row in written)
-    return Staged(f"s3://{place.bucket}/{key}", objects, rows_written, bytes_written)
+        lines += [
+            {
+                "_freshet_op": str(Action.QUARANTINE),
+                "_freshet_key": key,
+                "_freshet_reason": "key_ends_with_blank",
+                "_freshet_column": column,
+            }
+            for key, column in blanks
+        ]
+        lines += [
+            {"_freshet_op": PUT, "_freshet_key": name, "_freshet_entry": json.dumps(entry)}
+            for name, entry in put.items()
+        ]
+        lines += [{"_freshet_op": DROP, "_freshet_key": name} for name in drop]
+        return self.write(pa.Table.from_pylist(lines, self.schema)) if lines else None
+
+    def write(self, table: pa.Table) -> Written:
+        """Write one file."""
+        buffer = io.BytesIO()
+        # Redshift reads an INT64 timestamp without a converted type as the year 161065; INT96 is what it expects.
+        pq.write_table(table, buffer, compression="snappy", use_deprecated_int96_timestamps=True)
+        key, body = f"{self.prefix}/{uuid.uuid4()}.parquet", buffer.getvalue()
+        aws_client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        return Written(key, len(body), Counter(map(str, table["_freshet_op"].to_pylist())))
 
 
-def _set_aside(pipeline: Pipeline, batch: DataFrame) -> DataFrame:
-    return batch.where(f"_freshet_kind = {QUARANTINE}").select(
-        *[F.lit(None).cast(output.spark).alias(output.name) for output in pipeline.outputs],
-        F.lit(None).cast("string").alias("_freshet_version"),
-        F.lit(1).alias("_freshet_records"),
-        "_freshet_shard",
-        "_freshet_sequence",
-        F.concat_ws(":", F.coalesce("_freshet_column", F.lit("")), "_freshet_reason").alias(UNFIT),
-    )
+def write_manifest(s3: Any, bucket: str, prefix: str, files: Sequence[Written]) -> Staged:
+    """Name the files of one commit."""
+    entries = [
+        {"url": f"s3://{bucket}/{file.object}", "mandatory": True, "meta": {"content_length": file.bytes}}
+        for file in files
+    ]
+    key = f"{prefix}/manifest.json"
+    body = json.dumps({"entries": entries}).encode()
+    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows.update(file.rows)
+    total = sum(file.bytes for file in files)
+    return Staged(f"s3://{bucket}/{key}", (key, *[file.object for file in files]), rows, total)
 
 
-def drop(s3: Any, bucket: str, staged: Staged) -> None:
-    """Delete a committed step's files."""
-    for start in range(0, len(staged.objects), 1000):
-        wanted = [{"Key": key} for key in staged.objects[start : start + 1000]]
+def delete_staged(s3: Any, bucket: str, objects: Sequence[str]) -> None:
+    """Delete a commit's files."""
+    for start in range(0, len(objects), 1000):
+        wanted = [{"Key": key} for key in objects[start : start + 1000]]
         s3.delete_objects(Bucket=bucket, Delete={"Objects": wanted, "Quiet": True})
 
 
-def _files(batches: Batches) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(part.num_rows for part in held) >= ROWS_PER_FILE_MAX:
-            yield pa.Table.from_batches(held)
-            held = []
-    if sum(part.num_rows for part in held):
-        yield pa.Table.from_batches(held)
-
-
-def _write(s3: Any, table: pa.Table, place: Place) -> tuple[str, int]:
-    buffer = io.BytesIO()
-    # Redshift reads an INT64 timestamp without a converted type as the year 161065; INT96 is what it expects.
-    pq.write_table(table, buffer, compression="snappy", use_deprecated_int96_timestamps=True)
-    key = f"{place.prefix}/{uuid.uuid4()}.parquet"
-    body = buffer.getvalue()
-    s3.put_object(Bucket=place.bucket, Key=key, Body=body)
-    return key, len(body)
-
-
-def check_rows(table: pa.Table, outputs: tuple[Output, ...], keys: tuple[str, ...]) -> pa.Table:
-    """Mark the rows that Redshift would refuse, and empty them.
+def ops(table: pa.Table, unfit: Any, deletes: Deletes) -> Any:
+    """Decide what becomes of each key; row for row what `streaming_job.rows.action` says of one.
 
     Args:
-        table: The outputs, `_freshet_version`, `_freshet_records`, `_freshet_shard`, `_freshet_sequence` and `UNFIT`.
-        outputs: Their types in Redshift.
-        keys: Outputs that must not be NULL.
-
-    Returns:
-        The same rows with `_freshet_op` u or q, `_freshet_reason`, `_freshet_column`; a row with q has no values.
+        table: ADMITTED, FOUND, MOVED, UNFIT.
+        unfit: Why a row cannot be staged; NULL if it can.
+        deletes: The pipeline's mode.
     """
-    unfit = table[UNFIT].combine_chunks()
+    found, moved = table[FOUND].combine_chunks(), table[MOVED].combine_chunks()
+    # A value that could not be read may have decided whether the row is admitted.
+    admitted = pc.or_(table[ADMITTED].combine_chunks(), pc.is_valid(table[UNFIT].combine_chunks()))
+    when_gone = {Deletes.APPLY: Action.DELETE, Deletes.MARK: Action.MARK, Deletes.IGNORE: Action.KEEP}[deletes]
+    there = pc.if_else(
+        admitted,
+        pc.if_else(pc.is_valid(unfit), str(Action.QUARANTINE), str(Action.WRITE)),
+        str(Action.DELETE),
+    )
+    return pc.if_else(found, there, pc.if_else(moved, str(Action.DELETE), str(when_gone)))
+
+
+def hashes(columns: Sequence[Any]) -> Any:
+    """Hash rows of outputs as they leave: 64 bits, the same for the same values on any machine.
+
+    Values are joined by a byte that no text holds, as Redshift takes no U+0000, and NULL is a byte that UTF-8 does not have.
+    """
+    texts = [column.cast(pa.string()).cast(pa.binary()) for column in columns]
+    joined: Any = pc.binary_join_element_wise(  # type: ignore[call-overload]  # its stub knows no binary replacement
+        *texts, pa.scalar(b"\x00", pa.binary()), null_handling="replace", null_replacement=b"\xff"
+    )
+    digests = [hashlib.blake2b(row, digest_size=8).digest() for row in joined.to_pylist()]
+    return pa.array([int.from_bytes(digest, "big", signed=True) for digest in digests], pa.int64())
+
+
+def _first_refusal(table: pa.Table, outputs: Sequence[Output], keys: Sequence[str], unfit: Any) -> Any:
+    """Say for each row what Redshift would refuse first, as "output:reason"; NULL if nothing."""
     for output in outputs:
         for reason, bad in _refusals(table[output.name].combine_chunks(), output, output.name in keys):
             if pc.any(bad).as_py():
                 verdict = pa.scalar(f"{output.name}:{reason}")
                 unfit = pc.if_else(pc.and_(bad, pc.is_null(unfit)), verdict, unfit)
-    refused = pc.is_valid(unfit)
-    if pc.any(refused).as_py():
-        for output in outputs:
-            place = table.schema.get_field_index(output.name)
-            column = table[output.name].combine_chunks()
-            table = table.set_column(place, output.name, pc.if_else(refused, pa.scalar(None, column.type), column))
-    said = [text.rsplit(":", 1) if text else (None, None) for text in unfit.to_pylist()]
-    return (
-        table.append_column("_freshet_op", pc.if_else(refused, "q", "u"))
-        .append_column("_freshet_reason", pa.array([reason for _, reason in said], pa.string()))
-        .append_column("_freshet_column", pa.array([column or None for column, _ in said], pa.string()))
-    )
+    return unfit
 
 
 def _refusals(column: Any, output: Output, is_key: bool) -> Iterator[tuple[str, Any]]:

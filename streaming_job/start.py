@@ -1,9 +1,9 @@
-"""Before the first batch: agree with the ledger on the stream and on where each shard stands.
+"""Before the first round: agree with the ledger on the stream and on where each shard stands.
 
-Positions are committed before anything is read, by a step of its own: from then on every statement of an older job fails.
+Positions are committed before anything is read, by a commit of its own: from then on every statement of an older job fails.
 
 Reads:  the stream's description and the ledger.
-Gives:  a committed start step and what the ledger remembers after it.
+Gives:  a committed start and what the ledger remembers after it.
 """
 
 import uuid
@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from freshet.errors import EnvironmentFault, LostData, ShardsChanged, WrongStream
-from freshet.redshift.ledger import Ledger, Remembered
-from freshet.redshift.merge_sql import Step
-from freshet.redshift.positions import Position
+from freshet.errors import EnvironmentFault, LostData, WrongStream
+from freshet.ledger import commit as commits
+from freshet.ledger.commit_sql import Particulars
+from freshet.ledger.ledger import Ledger, Memory
+from freshet.ledger.positions import START, Kind, Position, of_new_pipeline
 
 PROOF_MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A Kinesis stream as it is now."""
+    """A Kinesis stream as it is now; its shards are those that hold records, closed ones and children of a split too."""
 
     name: str
     arn: str
@@ -31,120 +32,157 @@ class Stream:
     shards: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class How:
+    """How a job starts.
+
+    Attributes:
+        run: Run of the job.
+        from_start: Read the stream again from its oldest record.
+        accept_gap: Go on although records were lost unread: a two-sided sweep follows.
+        stopping: Asked while waiting.
+    """
+
+    run: str
+    from_start: bool = False
+    accept_gap: bool = False
+    stopping: Callable[[], bool] = lambda: False
+
+
 def describe_stream(kinesis: Any, name: str) -> Stream:
     """Describe the stream.
 
     Raises:
         EnvironmentFault: There is no such stream, or we may not read it.
-        ShardsChanged: It was split or merged.
     """
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-        shards: list[Any] = []
-        following: dict[str, str] = {"StreamName": name}
-        while following:
-            page = kinesis.list_shards(**following)
-            shards += page["Shards"]
-            following = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+        shards = shards_of(kinesis, name)
     except kinesis.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
         raise EnvironmentFault(f"stream {name} cannot be read ({code}): check its name and the role's rights") from None
-    changed = [
-        s["ShardId"] for s in shards if s.get("ParentShardId") or s["SequenceNumberRange"].get("EndingSequenceNumber")
-    ]
-    if changed:
-        raise ShardsChanged(
-            f"stream {name} was split or merged ({', '.join(changed[:4])}), which this version does not follow; nothing was "
-            "read or written. Use a stream with a fixed number of shards in PROVISIONED mode"
-        )
     return Stream(
         name=name,
         arn=summary["StreamARN"],
-        created_at=summary["StreamCreationTimestamp"].astimezone(UTC),
+        created_at=_when(summary["StreamCreationTimestamp"]),
         retention=timedelta(hours=summary["RetentionPeriodHours"]),
-        shards=tuple(sorted(shard["ShardId"] for shard in shards)),
+        shards=shards,
     )
 
 
-def start(
-    ledger: Ledger, kinesis: Any, stream: Stream, run: str, from_start: bool, stopping: Callable[[], bool]
-) -> Remembered:
-    """Commit a start step and give what the ledger remembers after it.
+def _when(at: Any) -> datetime:
+    return at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+
+
+def shards_of(kinesis: Any, name: str) -> tuple[str, ...]:
+    """List the shards whose records are still kept."""
+    shards: list[str] = []
+    following: dict[str, str] = {"StreamName": name}
+    while following:
+        page = kinesis.list_shards(**following)
+        shards += [shard["ShardId"] for shard in page["Shards"]]
+        following = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+    return tuple(sorted(shards))
+
+
+def start(ledger: Ledger, kinesis: Any, stream: Stream, how: How) -> Memory:
+    """Make the commit of a start, and give what the ledger remembers after it.
 
     Raises:
         WrongStream: The ledger's positions belong to another stream.
         LostData: A shard's unread records may have expired.
         StaleBatch: Another job started at the same moment.
     """
-    remembered = ledger.read()
-    name = ledger.pipeline.name
-    if remembered.stream_arn is not None and not _same_stream(remembered, stream):
+    memory, name = ledger.read(), ledger.pipeline.name
+    _check_stream(memory, stream, name)
+    now = datetime.now(UTC)
+    remembered = memory.remembered
+    gone = tuple(sorted(set(remembered.positions) - set(stream.shards)))
+    if how.from_start:
+        remembered = replace(remembered, positions=dict.fromkeys(stream.shards, START))
+    elif how.accept_gap:
+        # The sweep reads rows as they are; the last hour's records name what is in the stream and was not visible yet.
+        remembered = replace(remembered, positions=of_new_pipeline(stream.shards, now.timestamp()), seen=None)
+    else:
+        for shard in gone:
+            if remembered.positions[shard].kind is not Kind.END:
+                raise _lost(name, shard, memory, stream)
+        for shard, position in remembered.positions.items():
+            if shard not in gone:
+                check_retention(shard, position, memory, kinesis, stream, name)
+        remembered = replace(remembered, positions={s: p for s, p in remembered.positions.items() if s not in gone})
+    commit = commits.start(remembered, str(uuid.uuid4()), shards=stream.shards, now=now.timestamp())
+    before = memory.remembered.positions
+    moved = {shard: position for shard, position in commit.positions.items() if before.get(shard) != position}
+    proofs = {**memory.proofs, **dict.fromkeys(moved, now.timestamp())}
+    pending = remembered.pending
+    told = Particulars(
+        kind="start",
+        run=how.run,
+        started_at=now,
+        pending=len(pending),
+        pending_since=oldest(entry.since for entry in pending.values()),
+        stream=(stream.arn, stream.created_at),
+        proofs=proofs,
+        forget=gone,
+    )
+    ledger.commit(commit, moved, told, how.stopping)
+    after = replace(remembered, head=commit.id, positions=commit.positions)
+    return replace(memory, remembered=after, proofs=proofs, stream=(stream.arn, stream.created_at))
+
+
+def oldest(times: Any) -> datetime | None:
+    """Give the earliest of some times in seconds; None if there are none."""
+    earliest = min(times, default=None)
+    return None if earliest is None else datetime.fromtimestamp(earliest, UTC)
+
+
+def _check_stream(memory: Memory, stream: Stream, pipeline: str) -> None:
+    if memory.stream is None:
+        return
+    arn, created = memory.stream
+    if arn != stream.arn or abs(created - stream.created_at) >= timedelta(seconds=1):
         raise WrongStream(
-            f"pipeline {name}: the ledger's positions belong to {remembered.stream_arn} created {remembered.stream_created_at}, "
+            f"pipeline {pipeline}: the ledger's positions belong to {arn} created {created}, "
             f"but the stream now is {stream.arn} created {stream.created_at}; nothing was read. "
             "Positions mean nothing in another stream: load the table anew under another pipeline name"
         )
-    now = datetime.now(UTC)
-    positions = {} if from_start else {shard: p for shard, p in remembered.positions.items() if shard in stream.shards}
-    gone = sorted(set(remembered.positions) - set(stream.shards)) if not from_start else []
-    if gone:
-        raise ShardsChanged(f"pipeline {name}: {', '.join(gone)} stands in the ledger but is no longer in the stream")
-    for position in positions.values():
-        check_retention(position, kinesis, stream, now, name)
-    new = {shard: Position(shard, "TRIM_HORIZON", proved_at=now) for shard in stream.shards if shard not in positions}
-    step = Step(
-        id=str(uuid.uuid4()),
-        follows=remembered.head,
-        kind="start",
-        run=run,
-        started_at=now,
-        positions=tuple(new.values()),
-        stream_arn=stream.arn,
-        stream_created_at=stream.created_at,
-        forget_positions=from_start,
-    )
-    ledger.commit(step, stopping)
-    return replace(remembered, positions=positions, stream_arn=stream.arn, stream_created_at=stream.created_at).after(
-        step
-    )
 
 
-def _same_stream(remembered: Remembered, stream: Stream) -> bool:
-    created = remembered.stream_created_at
-    return (
-        remembered.stream_arn == stream.arn
-        and created is not None
-        and abs(created - stream.created_at) < timedelta(seconds=1)
-    )
-
-
-def check_retention(position: Position, kinesis: Any, stream: Stream, now: datetime, pipeline: str) -> None:
+def check_retention(
+    shard: str, position: Position, memory: Memory, kinesis: Any, stream: Stream, pipeline: str
+) -> None:
     """Stop when records after a position may have expired unread: Kinesis itself goes on in silence.
 
     Raises:
         LostData: No proof is younger than the retention, and the position's record is gone.
     """
-    if (
-        position.kind == "END"
-        or position.proved_at is None
-        or now - position.proved_at < stream.retention - PROOF_MARGIN
-    ):
+    proved_at = memory.proofs.get(shard)
+    if position.kind is Kind.END or proved_at is None:
         return
-    if position.kind == "AFTER" and _still_there(position, kinesis, stream):
+    if datetime.now(UTC).timestamp() - proved_at < (stream.retention - PROOF_MARGIN).total_seconds():
         return
-    raise LostData(
-        f"pipeline {pipeline}: {position.shard} was last known complete at {position.proved_at:%Y-%m-%d %H:%M:%S} UTC, position "
-        f"{position.kind} {position.sequence or ''}; the stream keeps records for {stream.retention}, so changes since then may "
-        "be gone. Nothing was read or written: run the job with --from-start to take what is left, then verify"
+    if position.kind is Kind.AFTER and _still_there(shard, position, kinesis, stream):
+        return
+    raise _lost(pipeline, shard, memory, stream)
+
+
+def _lost(pipeline: str, shard: str, memory: Memory, stream: Stream) -> LostData:
+    proved_at = memory.proofs.get(shard, 0.0)
+    return LostData(
+        f"pipeline {pipeline}: {shard} was last known complete at {datetime.fromtimestamp(proved_at, UTC):%Y-%m-%d %H:%M:%S}; "
+        f"the stream keeps records for {stream.retention}, so changes since then may be gone. Nothing was read or written: start "
+        "with --accept-gap to go on from now; a sweep then compares every row"
     )
 
 
-def _still_there(position: Position, kinesis: Any, stream: Stream) -> bool:
+def _still_there(shard: str, position: Position, kinesis: Any, stream: Stream) -> bool:
+    sequence = str(position.sequence)
     iterator = kinesis.get_shard_iterator(
         StreamName=stream.name,
-        ShardId=position.shard,
+        ShardId=shard,
         ShardIteratorType="AT_SEQUENCE_NUMBER",
-        StartingSequenceNumber=position.sequence,
+        StartingSequenceNumber=sequence,
     )["ShardIterator"]
     records = kinesis.get_records(ShardIterator=iterator, Limit=1)["Records"]
-    return bool(records) and records[0]["SequenceNumber"] == position.sequence
+    return bool(records) and records[0]["SequenceNumber"] == sequence

@@ -9,13 +9,11 @@ import contextlib
 from botocore.exceptions import BotoCoreError
 from pyspark.daemon import manager
 
-import streaming_job.kinesis
-import streaming_job.stage  # noqa: F401
+import streaming_job.evaluate  # noqa: F401
 from freshet.pipeline.tasks import aws_client, prepare_to_fork
 
 if __name__ == "__main__":
     with contextlib.suppress(BotoCoreError):  # a region or credential that is missing is told by the task that needs it
-        aws_client("kinesis", 1)
         aws_client("s3")
         aws_client("secretsmanager")
     prepare_to_fork()

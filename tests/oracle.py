@@ -16,19 +16,19 @@ COLUMNS = (
     "purchased_by", "name", "email_address", "phone_number", "created_at", "updated_at",
 )  # fmt: skip
 JOINED = (
-    "select a.ticket_id, t.event_id, e.sport_type, e.start_date, e.location, t.seat_level, t.seat_location, t.ticket_price, "
+    "select a.ticket_id, e.event_id, e.sport_type, e.start_date, e.location, t.seat_level, t.seat_location, t.ticket_price, "
     "a.purchased_by, c.name, c.email, c.phone, a.created_at, a.updated_at from ticket_activity a "
     "left join ticket t on t.ticket_id = a.ticket_id left join sport_event e on e.event_id = t.event_id "
-    "left join customer c on c.customer_id = a.purchased_by order by a.ticket_id"
+    "left join customer c on c.customer_id = a.purchased_by where {where} order by a.ticket_id"
 )
 
 
-def expected(mysql: Any, secretsmanager: Any, token_secret: str) -> list[Row]:
-    """Compute the target from the source."""
+def expected(mysql: Any, secretsmanager: Any, token_secret: str, where: str = "true") -> list[Row]:
+    """Compute the target from the source; `where` is MySQL over the aliases a, t, e and c."""
     secret = json.loads(secretsmanager.get_secret_value(SecretId=token_secret)["SecretString"])
     key = base64.b64decode(secret["keys"][secret["active"]])
     with mysql.cursor() as cursor:
-        cursor.execute(JOINED)
+        cursor.execute(JOINED.format(where=where))
         rows = cursor.fetchall()
     return [(*row[:10], token(key, secret["active"], row[10]), stars(row[11]), *row[12:]) for row in rows]
 

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freshet.errors import TerminalError
-from freshet.redshift.catalogue import missing_schemas, tables_of
-from freshet.redshift.control_tables import SCHEMA
+from freshet.redshift.catalogue import SCHEMA, missing_schemas, tables_of
 from freshet.redshift.data_api import StatementFailed, UnknownOutcome, Warehouse, pause
 from freshet.redshift.literals import quote
 

@@ -17,8 +17,7 @@ from batch_jobs.load.compare import Known
 from batch_jobs.load.listing import in_hex
 from batch_jobs.load.specification import Load
 from freshet.errors import InputError
-from freshet.redshift.catalogue import missing_schemas, tables_of
-from freshet.redshift.control_tables import SCHEMA
+from freshet.redshift.catalogue import SCHEMA, missing_schemas, tables_of
 from freshet.redshift.data_api import Warehouse, patiently
 from freshet.redshift.literals import quote
 

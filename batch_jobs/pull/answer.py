@@ -127,7 +127,7 @@ def test_table(warehouse: Warehouse, definition: Definition, number: int) -> str
 def _begin(warehouse: Warehouse, table: Table, state: State) -> Round:
     found = _ask(warehouse, table, *opening(table))[0]
     if found["homeless"]:
-        what = "a step that the ledger does not hold" if table.to_pull.pipeline else f"NULL in {table.to_pull.cursor}"
+        what = "a commit that the ledger does not hold" if table.to_pull.pipeline else f"NULL in {table.to_pull.cursor}"
         raise InputError(
             f"{found['homeless']} rows of {table.place} have {what}, or NULL in the key ({', '.join(table.to_pull.keys)}), "
             "and so no place in the order: nothing was pulled. Fill it in, or pull a view that leaves these rows out"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batch_jobs.pull.cursors import CURSORS, CursorType
-from batch_jobs.pull.definition import STEP_COLUMN, TableToPull
+from batch_jobs.pull.definition import COMMIT_COLUMN, TableToPull
 from freshet.errors import InputError
-from freshet.redshift.control_tables import SCHEMA as CONTROL_SCHEMA
+from freshet.redshift.catalogue import SCHEMA as CONTROL_SCHEMA
 from freshet.redshift.data_api import Warehouse
 
 DELETED_COLUMN: Final = "_freshet_deleted_at"
@@ -128,8 +128,8 @@ def find_tables(warehouse: Warehouse, wanted: Sequence[TableToPull]) -> list[Tab
     Raises:
         InputError: A table or column is not there (or not ours to see), or its type cannot be pulled, or be a cursor or a key.
     """
-    steps = {(CONTROL_SCHEMA, f"{table.pipeline}_steps") for table in wanted if table.pipeline}
-    places = sorted({(table.schema, table.table) for table in wanted} | steps)
+    commits = {(CONTROL_SCHEMA, f"{table.pipeline}_commits") for table in wanted if table.pipeline}
+    places = sorted({(table.schema, table.table) for table in wanted} | commits)
     columns: dict[tuple[str, str], list[Column]] = {}
     for start in range(0, len(places), TABLES_PER_QUERY):
         columns |= _columns(warehouse, places[start : start + TABLES_PER_QUERY])
@@ -216,15 +216,15 @@ def _of_pipeline(
     nullable: Sequence[str],
     known: dict[tuple[str, str], list[Column]],
 ) -> Table:
-    """Take the time of a row's step: a pipeline commits its steps one after the other, so that nothing is late."""
-    steps = f"{wanted.pipeline}_steps"
-    have = {column.name for column in known.get((CONTROL_SCHEMA, steps), ())}
-    if not {"step", "committed_at"} <= have:
+    """Take the time of a row's commit: a pipeline makes one commit after the other, so that nothing is late."""
+    commits = f"{wanted.pipeline}_commits"
+    have = {column.name for column in known.get((CONTROL_SCHEMA, commits), ())}
+    if not {"commit_id", "committed_at"} <= have:
         raise InputError(
-            f"there is no ledger {CONTROL_SCHEMA}.{steps} that this sign-in may see: is {wanted.pipeline} the pipeline "
+            f"there is no ledger {CONTROL_SCHEMA}.{commits} that this sign-in may see: is {wanted.pipeline} the pipeline "
             f"that keeps {wanted.schema}.{wanted.table}?"
         )
-    source += f" left join {quoted(CONTROL_SCHEMA)}.{quoted(steps)} as s on s.step = t.{STEP_COLUMN}"
+    source += f" left join {quoted(CONTROL_SCHEMA)}.{quoted(commits)} as s on s.commit_id = t.{COMMIT_COLUMN}"
     cursor = CURSORS["timestamp without time zone"]
     checked = ("s.committed_at", *nullable)
     return Table(wanted, columns, keys, cursor, "s.committed_at", source, wanted.overlap or 0, checked)

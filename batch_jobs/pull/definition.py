@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from freshet.errors import InputError
 
-STEP_COLUMN: Final = "_freshet_step"
+COMMIT_COLUMN: Final = "_freshet_commit"
 OVERLAP_S: Final = 600
 ROWS_MAX: Final = 50_000
 NAME_MAX: Final = 127  # Redshift, "Names and identifiers"
@@ -37,7 +37,7 @@ class TableToPull:
         keys: The columns that tell one row from another.
         overlap: How far behind the last cursor value the next round begins: seconds, or numbers for a numeric cursor.
             None: not said.
-        pipeline: The pipeline that keeps the table, when the cursor is its step.
+        pipeline: The pipeline that keeps the table, when the cursor is its commit.
     """
 
     schema: str
@@ -108,8 +108,8 @@ def _table(where: str, written: Any, body: Any) -> TableToPull:
     cursor, pipeline, name = body.get("cursor"), body.get("pipeline"), body.get("as", table)
     if not isinstance(cursor, str):
         raise InputError(f"{place}: cursor is the column that grows with every change of a row")
-    if (cursor == STEP_COLUMN) != isinstance(pipeline, str):
-        raise InputError(f"{place}: cursor: {STEP_COLUMN} and pipeline: (the one that keeps the table) go together")
+    if (cursor == COMMIT_COLUMN) != isinstance(pipeline, str):
+        raise InputError(f"{place}: cursor: {COMMIT_COLUMN} and pipeline: (the one that keeps the table) go together")
     if not isinstance(name, str) or not re.fullmatch(r"\w{1,127}", name):
         raise InputError(f"{place}: its name in the answer has letters, digits and _ only: choose one with as:")
     table_names = {"schema": schema, "table": table, "cursor": cursor, "pipeline": pipeline or "-"}

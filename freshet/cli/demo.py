@@ -1,4 +1,4 @@
-"""`freshet demo`: the whole river on this machine, told as a story: tickets sell, a row changes, the job is killed.
+"""`freshet demo`: the whole river on this machine, told as a story: rows change, the stream is split, the job is killed.
 
 The demo owns its sandbox, under `.freshet/demo`, and makes it anew each time. Whatever happens, nothing stays behind.
 """
@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from subprocess import DEVNULL, TimeoutExpired
 from typing import Any
@@ -22,17 +22,21 @@ from freshet.cli.demo_screen import Screen
 from freshet.cli.job_process import JobProcess
 from freshet.cli.run import start_job
 from freshet.cli.simulate import start_simulator
-from freshet.cli.verify import open_verifier
+from freshet.cli.verify import open_verifiers
 from freshet.errors import FreshetError, TerminalError
+from freshet.ledger.status import summary
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import mask_digits_text
-from freshet.redshift.status import summary
 
 PIPELINE = "sport_event_activity"
+PREMIUM = "premium_sales"
 TARGET = f"public.{PIPELINE}"
+PREMIUM_TARGET = f"public.{PREMIUM}"
+PREMIUM_PRICE = 150
 # Limits for what hangs; a busy machine is slow.
 FIRST_ROW_WITHIN_S = 600.0
 DRAINED_WITHIN_S = 600.0
+LAG_S = 2.0  # DMS of the sandbox is that quick
 
 
 def demo(
@@ -62,12 +66,13 @@ class Story:
     def __init__(self, screen: Screen, selling_s: float | None, rate: float) -> None:
         self.screen, self.selling_s, self.rate = screen, selling_s, rate
         self.state = demo_folder()
-        self.folder = ROOT / "sql" / "pipelines" / PIPELINE
+        self.folders = [ROOT / "sql" / "pipelines" / name for name in (PIPELINE, PREMIUM)]
         self.place: Place | None = None
         self.job: JobProcess | None = None
         self.probe: Probe | None = None
         self.simulators: list[Any] = []
         self.kills = 0
+        self.followed = 0
         self.interrupted = False
         self.errors: list[str] = []
 
@@ -82,6 +87,9 @@ class Story:
         with self._ctrl_c_ends_the_selling():
             self._sell()
             self._another_customer()
+            self._another_phone()
+            self._refund_and_reprice()
+            self._split()
             self._kill_and_restart()
             self._side_by_side()
             self._analyst(selling_ends)
@@ -120,7 +128,7 @@ class Story:
 
     def _start_job(self) -> None:
         assert self.place  # noqa: S101
-        self.job = start_job(self.place, self.folder, ["--every_s", "1"], self._heard)
+        self.job = start_job(self.place, self.folders, ["--every_s", "1"], self._heard)
 
     def _heard(self, line: dict[str, Any]) -> None:
         if line["level"] == "error":
@@ -154,7 +162,7 @@ class Story:
         self.screen.say(
             f'  [cyan].venv/bin/freshet query "select * from {TARGET} order by updated_at desc limit 5"[/cyan]'
         )
-        self._go_on(8.0 if self.selling_s is None else self.selling_s * 0.2)
+        self._go_on(8.0 if self.selling_s is None else self.selling_s * 0.15)
 
     # 2: one ticket is given to another customer
 
@@ -175,12 +183,96 @@ class Story:
             table.add_row(column, _short(before[column]), f"[{style}]{_short(after[column])}[/{style}]")
         self.screen.show(table)
 
-    # 3: the job is killed
+    # 3: a customer's phone changes
+
+    def _another_phone(self) -> None:
+        self.screen.chapter("3  A customer's phone changes, and every ticket of theirs follows")
+        most = self._query(
+            f"select purchased_by, count(*) as tickets from {TARGET} group by purchased_by order by 2 desc, 1 limit 1"
+        )[0]
+        customer, old = int(most["purchased_by"]), self._phones(int(most["purchased_by"]))
+        self.screen.say(
+            f"customer {customer} has {most['tickets']} tickets; one row of the customers' table changes, no ticket does"
+        )
+        self._write("update customer set phone = '(044) 555-0199 ext 7' where customer_id = %s", customer)
+        self._until(lambda: not old & self._phones(customer), "the customer's tickets did not follow")
+        rows = self._query(f"select phone_number from {TARGET} where purchased_by = {customer}")
+        self.followed = len(rows)
+        shape = _short(rows[0]["phone_number"])
+        self.screen.say(f"[green]{self.followed} rows followed[/green]: their phone's shape is {shape} now")
+
+    def _phones(self, customer: int) -> set[str]:
+        return {
+            str(row["phone_number"])
+            for row in self._query(f"select phone_number from {TARGET} where purchased_by = {customer}")
+        }
+
+    # 4: a refunded ticket goes, a repriced one comes
+
+    def _refund_and_reprice(self) -> None:
+        self.screen.chapter(
+            f"4  A second table of the same job: {PREMIUM_TARGET}, {PREMIUM_PRICE} and more, refunds removed"
+        )
+        self._until(
+            lambda: bool(self._query(f"select ticket_id from {PREMIUM_TARGET} limit 1")), "no premium ticket arrived"
+        )
+        refunded = int(self._query(f"select min(ticket_id) as ticket_id from {PREMIUM_TARGET}")[0]["ticket_id"])
+        self._write("delete from ticket_activity where ticket_id = %s", refunded)
+        self._until(lambda: not self._is_premium(refunded), f"ticket {refunded} did not go")
+        kept = self._query(f"select count(*) as n from {TARGET} where ticket_id = {refunded}")[0]["n"]
+        self.screen.say(
+            f"ticket {refunded} is refunded: gone here (deletes: apply), {kept} row in {TARGET} (deletes: ignore)"
+        )
+        cheap = self._query(f"select min(ticket_id) as ticket_id from {TARGET} where ticket_price < {PREMIUM_PRICE}")[
+            0
+        ]["ticket_id"]
+        if cheap is None:
+            return
+        self._write("update ticket set ticket_price = 250 where ticket_id = %s", int(cheap))
+        self._until(lambda: self._is_premium(int(cheap)), f"ticket {cheap} did not come")
+        self.screen.say(f"ticket {cheap} costs 250 now: it came, by a change of another table than the fact")
+
+    def _is_premium(self, ticket: int) -> bool:
+        return bool(self._query(f"select ticket_id from {PREMIUM_TARGET} where ticket_id = {ticket}"))
+
+    def _write(self, statement: str, *values: int) -> None:
+        assert self.place  # noqa: S101
+        with connect(self.place.mysql, self.place.source_database) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+    def _until(self, happened: Callable[[], bool], otherwise: str) -> None:
+        """Wait for something with live figures.
+
+        Raises:
+            TerminalError: It does not happen.
+        """
+        deadline = time.monotonic() + FIRST_ROW_WITHIN_S
+        while not happened():
+            if time.monotonic() > deadline:
+                raise TerminalError(otherwise)
+            self._go_on(0.3)
+
+    # 5: the stream is split
+
+    def _split(self) -> None:
+        assert self.place  # noqa: S101
+        self.screen.chapter("5  The stream is split")
+        kinesis, stream = self.place.client("kinesis"), self.place.endpoints["stream"]
+        shard = kinesis.list_shards(StreamName=stream)["Shards"][0]
+        keys = shard["HashKeyRange"]
+        middle = (int(keys["StartingHashKey"]) + int(keys["EndingHashKey"])) // 2
+        kinesis.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=str(middle))
+        self.screen.say(
+            f"{shard['ShardId']} is closed, two others take its records; the job reads on without a word from anyone"
+        )
+        self._go_on(1.0)
+
+    # 6: the job is killed
 
     def _kill_and_restart(self) -> None:
         assert self.place  # noqa: S101
         assert self.job  # noqa: S101
-        self.screen.chapter("3  The job is killed")
+        self.screen.chapter("6  The job is killed")
         self.screen.say("[red]killing the job with -9[/red], in the middle of its work")
         self.job.kill()
         self.kills += 1
@@ -199,11 +291,11 @@ class Story:
             f"[{color}]restarted: {lost} lost, {doubled} doubled[/{color}], everything caught up after {took:.1f} s"
         )
 
-    # 4: one row in both databases
+    # 7: one row in both databases
 
     def _side_by_side(self) -> None:
         assert self.place  # noqa: S101
-        self.screen.chapter("4  One row in MySQL and in Redshift")
+        self.screen.chapter("7  One row in MySQL and in Redshift")
         self._go_on(1.0)
         ticket = int(self._query(f"select max(ticket_id) as ticket_id from {TARGET}")[0]["ticket_id"])
         there, here = self._row(ticket), self._source_row(ticket)
@@ -233,10 +325,10 @@ class Story:
         row["phone_number"] = f"{mask_digits_text(row['phone_number'])} (digits not shown here)"
         return row
 
-    # 5: the analyst's query
+    # 8: the analyst's query
 
     def _analyst(self, selling_ends: float | None) -> None:
-        self.screen.chapter("5  What the analyst sees: tickets and revenue by sport")
+        self.screen.chapter("8  What the analyst sees: tickets and revenue by sport")
         sql = (ROOT / "sql" / "queries" / "revenue_by_sport.sql").read_text()
         self._show_query(sql)
         shown = time.monotonic()
@@ -255,7 +347,7 @@ class Story:
             table.add_row(*[str(value) for value in row.values()])
         self.screen.show(table)
 
-    # 6: verified
+    # 9: verified
 
     def _finish(self, first_row_s: float) -> dict[str, Any]:
         from sandbox import control  # noqa: PLC0415
@@ -263,7 +355,7 @@ class Story:
         assert self.place  # noqa: S101
         assert self.job  # noqa: S101
         assert self.probe  # noqa: S101
-        self.screen.chapter("6  Is it right?")
+        self.screen.chapter("9  Is it right?")
         freshness = self.probe.finish(60)
         until = control.binlog_position(self.state)
         self.screen.say("no more sales; waiting until DMS and the job have seen the last of them")
@@ -280,22 +372,25 @@ class Story:
         if code != 0:
             raise TerminalError(f"the job failed: {'; '.join(self.errors)}")
         self.screen.say("drained; now every row is computed again from MySQL and compared")
-        with open_verifier(self.place, self.folder, self.state / "verify") as verifier:
-            found = verifier.compare()
+        with open_verifiers(self.place, self.folders, self.state / "verify", LAG_S) as verifiers:
+            results = {verifier.pipeline.target: verifier.compare() for verifier in verifiers}
         ledger = summary(self.place.warehouse, PIPELINE)
-        verdict = "[green]verified[/green]" if found.verified else f"[red]{len(found.differences)} rows differ[/red]"
-        self.screen.say(f"{verdict}: {found.rows:,} rows, joins, tokens and masks recomputed")
+        for target, one in results.items():
+            verdict = "[green]verified[/green]" if one.verified else f"[red]{len(one.differences)} rows differ[/red]"
+            kept = f", {len(one.kept_after_delete)} kept after delete" if one.kept_after_delete else ""
+            self.screen.say(f"{target} {verdict}: {one.rows:,} rows, joins, tokens and masks recomputed{kept}")
         if freshness:
             times = f"p50 {freshness.p50:.1f} s, p95 {freshness.p95:.1f} s, max {freshness.max:.1f} s"
             self.screen.say(f"from commit in MySQL to a query's answer, the crash included: {times}")
         rows = int(self._query(f"select count(*) as n from {TARGET}")[0]["n"])
         return {
-            "verified": found.verified,
+            "verified": all(one.verified for one in results.values()),
             "changes": int(control.status(self.state)["dms"]["delivered"]),
             "target_rows": rows,
             "quarantined": ledger["quarantined"],
             "batches": ledger["batches"],
             "kills": self.kills,
+            "followed": self.followed,
             "freshness_s": dataclasses.asdict(freshness) if freshness else None,
             "first_row_s": first_row_s,
             "seconds": round(self.screen.seconds, 1),
@@ -340,9 +435,10 @@ class Story:
             figures |= {
                 "batches": f"{ledger['batches']:,}",
                 "read": f"{ledger['received']:,}",
-                "merged": f"{ledger['merged']:,}",
+                "written": f"{ledger['written']:,}",
             }
-            figures["set aside"] = f"{ledger['quarantined']:,}"
+            figures["pending"] = f"{ledger['pending']:,}"
+            figures["quarantined"] = f"{ledger['quarantined']:,}"
         freshness = self.probe.freshness() if self.probe else None
         if freshness:
             figures["fresh within"] = f"{freshness.p50:.1f} s (p95 {freshness.p95:.1f} s)"

@@ -42,7 +42,6 @@ from freshet.deploy.package import (
     rds_certificates,
 )  # fmt: skip
 from freshet.deploy.parameters import (
-    check_fixed,
     check_given,
     check_own_network,
     defaults_of_the_account,
@@ -67,9 +66,9 @@ from freshet.deploy.stack import (
 from freshet.deploy.start import Starter, Work, refuse_without_outputs, where_to_look
 from freshet.deploy.templates import interface_endpoints, read_template
 from freshet.errors import InputError
+from freshet.ledger.status import summary
 from freshet.pipeline.definition import Definition, find_pipeline, load_definition
 from freshet.redshift.data_api import StatementFailed
-from freshet.redshift.status import summary
 
 CLOUDFORMATION = ROOT / "cloudformation"
 NOT_YET = "arn:aws:dms:not-imported-by-a-dry-run"
@@ -166,7 +165,6 @@ class Deployment:
         root = self.settled_stack()
         before = values_of(root)
         self.leftovers.is_new = not before
-        check_fixed(self.given, before)
         if not before:
             check_own_network(self.given)
         bucket, is_own = choose_bucket(self.account, self.given.get("S3BucketName"), before.get("S3BucketName"))

@@ -28,12 +28,18 @@ from freshet.pipeline.connection import connect
 from freshet.pipeline.definition import find_pipeline, load_definition
 from freshet.pipeline.describe import describe, describe_error
 from freshet.pipeline.fit import fit
-from freshet.pipeline.source import check_source, read_source
+from freshet.pipeline.source import read_source
+from freshet.pipeline.source_checks import check_source
 
 Source = AbstractContextManager[tuple[MySQLConnectionAbstract, str]]
 Spark = AbstractContextManager[SparkSession]
 
 WRONG_INPUT, WRONG_ENVIRONMENT = 2, 3
+_DELETES = {
+    "ignore": "a deleted row stays, as it was last read",
+    "apply": "a deleted row is deleted",
+    "mark": "a deleted row stays and is marked in _freshet_deleted_at",
+}
 
 
 def plan(
@@ -172,30 +178,32 @@ def _section(rows: list[tuple[str, Text]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
+    above = ""
     for label, text in rows:
-        table.add_row(label, text)
+        table.add_row("" if label == above else label, text)
+        above = label
     return Padding(table, (0, 0, 1, 0))
 
 
 def _reads(described: dict[str, Any]) -> list[tuple[str, Text]]:
     fact = described["fact"]
-    key = ", ".join(fact["key"])
-    rows = [
-        (
-            "reads",
-            Text.assemble(
-                (fact["table"], "bold"), f" of {described['database']}: a row each, by its primary key {key}"
-            ),
-        )
+    each = f" of {described['database']}: a row each, by its key {', '.join(fact['key'])}"
+    rows = [("reads", Text.assemble(_named(fact), each))]
+    rows += [
+        ("joins", Text.assemble(f"{join['kind']} ", _named(join), " on ", " and ".join(join["on"])))
+        for join in described["joins"]
     ]
-    for index, join in enumerate(described["joins"]):
-        looked_up = f"by {join['index']}" if join["index"] else "without an index"
-        text = Text.assemble((join["table"], "bold"), " on ", " and ".join(join["on"]), (f"  {looked_up}", "dim"))
-        rows.append(("joins" if index == 0 else "", text))
-    if any(not join["followed"] for join in described["joins"]):
-        late = "not followed yet: a change of theirs shows when the fact's row changes next"
-        rows.append(("", Text(late, "dim italic")))
+    if described["where"]:
+        rows.append(("where", Text(described["where"])))
+    for walk in described["walks"]:
+        way = f"by index {walk['index']}" if walk["index"] else f"without an index on {', '.join(walk['by'])}"
+        rows.append(("follows", Text.assemble((walk["changed"], "bold"), f", back to {walk['finds']} {way}")))
     return rows
+
+
+def _named(table: dict[str, Any]) -> Text:
+    alias = f" as {table['alias']}" if table["alias"] != table["table"] else ""
+    return Text.assemble((table["table"], "bold"), alias)
 
 
 def _columns(described: dict[str, Any]) -> RenderableType:
@@ -238,5 +246,6 @@ def _creates(described: dict[str, Any]) -> list[tuple[str, Text]]:
             "lets read",
             Text(", ".join(f"role {name}" for name in described["readers"]) or "nobody: no readers are named"),
         ),
-        ("then", Text(f"at most one batch in {described['freshness_s']:g} s; a DELETE of the fact changes nothing")),
+        ("then", Text(f"at most one batch in {described['freshness_s']:g} s")),
+        ("deletes", Text(f"{described['deletes']}: {_DELETES[described['deletes']]}")),
     ]

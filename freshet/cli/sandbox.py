@@ -1,5 +1,6 @@
 """`freshet sandbox`: stand-ins for MySQL, DMS, Kinesis, S3, Secrets Manager and Redshift on this machine."""
 
+from enum import StrEnum
 from typing import Any
 
 import typer
@@ -8,6 +9,15 @@ from rich.text import Text
 
 from freshet.cli.context import JSON_OPTION, last_line, out, sandbox_folder, start_sandbox
 
+
+class Server(StrEnum):
+    """What stands for RDS MySQL."""
+
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+
+
+SERVERS = {Server.MYSQL: "MySQL", Server.MARIADB: "MariaDB"}
 sandbox = typer.Typer(
     help="Run stand-ins for AWS and MySQL on this machine; state lives under .freshet/.\n\nExample: freshet sandbox up",
     no_args_is_help=True,
@@ -16,13 +26,22 @@ sandbox = typer.Typer(
 
 @sandbox.command()
 def up(
-    database: str = typer.Option("sports", help="MySQL database that pipelines read."), json_output: bool = JSON_OPTION
+    database: str = typer.Option("sports", help="MySQL database that pipelines read."),
+    mysql: Server | None = typer.Option(
+        None, help="Server that stands for RDS MySQL; else MySQL where this machine has it (`make mysql`), and MariaDB."
+    ),
+    json_output: bool = JSON_OPTION,
 ) -> None:
     """Start it; what it held before is kept.
 
     Example: freshet sandbox up
     """
-    place = start_sandbox(sandbox_folder(), database=database, on_progress=None if json_output else out.print)
+    place = start_sandbox(
+        sandbox_folder(),
+        database=database,
+        mysql=mysql and mysql.value,
+        on_progress=None if json_output else out.print,
+    )
     show({"running": True, **place.endpoints}, json_output)
 
 
@@ -71,7 +90,8 @@ def show(endpoints: dict[str, Any], json_output: bool) -> None:
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     mysql, redshift = endpoints["mysql"], endpoints["redshift"]
-    table.add_row("MySQL", f"{mysql['host']}:{mysql['port']}, database {mysql['database']}, user {mysql['user']}")
+    where = f"{mysql['host']}:{mysql['port']}, database {mysql['database']}, user {mysql['user']}"
+    table.add_row("MySQL", f"{SERVERS[Server(mysql['server'])]} {mysql['version']} at {where}")
     table.add_row("Kinesis, S3, secrets", f"{endpoints['aws']['endpoint_url']} ({endpoints['aws']['region']})")
     table.add_row(
         "Redshift Data API",

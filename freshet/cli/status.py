@@ -25,8 +25,10 @@ from freshet.cli.context import (
 )
 from freshet.deploy.state import read_state
 from freshet.errors import FreshetError, InputError
-from freshet.redshift.positions import utc
-from freshet.redshift.status import pipelines, recent_runs, shards, summary
+from freshet.ledger.positions import utc
+from freshet.ledger.status import pipelines, recent_runs, shards, summary
+
+SHOWN = ("batches", "received", "written", "removed", "pending", "quarantined")
 
 
 def status(
@@ -114,14 +116,16 @@ def render(found: list[dict[str, Any]]) -> Table | str:
     if not found:
         return "no pipeline has run here yet: freshet run PIPELINE"
     table = Table("pipeline", "target", "data as of (UTC)", "age", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("batches", "received", "merged", "superseded", "ignored", "quarantined"):
+    for name in SHOWN:
         table.add_column(name, justify="right")
     for one in found:
         age = "-" if one["age_s"] is None else f"{one['age_s']:.0f} s"
-        counts = [
-            f"{one[name]:,}" for name in ("batches", "received", "merged", "superseded", "ignored", "quarantined")
-        ]
+        counts = [f"{one[name]:,}" for name in SHOWN]
+        if one["quarantined"]:
+            counts[-1] = f"[bold red]{counts[-1]}[/bold red]"
         table.add_row(one["pipeline"], one["target"] or "-", str(one["data_as_of"] or "-")[:19], age, *counts)
+        if one["pending_since"]:
+            table.add_row("", f"[dim]oldest pending work: {str(one['pending_since'])[:19]}[/dim]")
         for shard in one.get("shards", ()):
             table.add_row(
                 "", f"[dim]{shard['shard']}[/dim]", f"[dim]{shard['kind']} {(shard['sequence'] or '')[-12:]}[/dim]"

@@ -18,7 +18,7 @@ LEFT_OUT = ("constraints.txt", "pyproject.toml", "ruff.toml", "README.md")
 BOOTSTRAP = Path("cloudformation/bootstrap.py")
 # What the batch jobs and the bootstrap program import of Freshet; all of it runs on Python 3.9.
 SHARED = ("__init__", "errors", "glue_arguments", "unsent", "words", "redshift/__init__", "redshift/catalogue",
-          "redshift/control_tables", "redshift/data_api", "redshift/literals", "redshift/runs")  # fmt: skip
+          "redshift/data_api", "redshift/literals", "redshift/runs")  # fmt: skip
 # What the function for pullers is made of; the puller itself, which writes Parquet, stays here.
 PULL_MODULES = (
     "__init__.py",
@@ -30,7 +30,7 @@ PULL_MODULES = (
     "paging.py",
     "state.py",
 )
-PULL_SHARED = ("__init__", "errors", "unsent", "redshift/__init__", "redshift/control_tables", "redshift/data_api",
+PULL_SHARED = ("__init__", "errors", "unsent", "redshift/__init__", "redshift/catalogue", "redshift/data_api",
                "redshift/literals")  # fmt: skip
 
 

@@ -55,20 +55,6 @@ def effective(
     return values
 
 
-def check_fixed(given: Mapping[str, str], previous: Mapping[str, str]) -> None:
-    """Check that the user does not ask to change what cannot change.
-
-    Raises:
-        InputError: The number of shards: the streaming job does not follow a stream that is split or merged.
-    """
-    before = previous.get("ShardCount")
-    if before is not None and given.get("ShardCount", before) != before:
-        raise InputError(
-            f"parameter ShardCount: the stack's stream has {before} shards for good, since the streaming job does not follow "
-            "a split or a merge; docs/runbook.md says how to move to a stack with more"
-        )
-
-
 def request(values: Mapping[str, str], previous: Mapping[str, str]) -> list[dict[str, Any]]:
     """Write the values as CreateChangeSet takes them; what stays is not sent again."""
     return [

@@ -7,10 +7,11 @@ Reads:  what a round decided.
 Gives:  the commit, or nothing when nothing is to be said; the outcome by the ledger.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from freshet.ledger.keys import Key
 from freshet.ledger.pending import Entry, What
@@ -26,6 +27,16 @@ class Seen(NamedTuple):
 
     server: str
     tables: tuple[tuple[str, str], ...]
+
+    def as_text(self) -> str:
+        """Write it for the state row."""
+        return json.dumps([self.server, self.tables], separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what `as_text` wrote."""
+        server, tables = json.loads(text)
+        return cls(server, tuple((name, generation) for name, generation in tables))
 
 
 class Slice(NamedTuple):

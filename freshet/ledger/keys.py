@@ -33,6 +33,7 @@ _READ: Final[dict[str, Callable[[str], Value]]] = {
     "d": date.fromisoformat,
     "b": bytes.fromhex,
 }
+_MANY_FORMS: Final = frozenset({str, Decimal})
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -43,11 +44,22 @@ def as_warehouse(key: Key) -> Key:
         key: Typed values of the key's columns, in the key's order.
 
     Returns:
-        The same values; text without the blanks at its end. Upper and lower case stay different.
+        The same values, equal ones in one form: text without the blanks at its end, a whole number as `int` wherever it came
+        from, another number without zeros at its end. Upper and lower case stay different.
 
     Source: Amazon Redshift Database Developer Guide, "Character types": trailing blanks are not significant.
     """
-    return tuple(value.rstrip(" ") if isinstance(value, str) else value for value in key)
+    if _MANY_FORMS.isdisjoint(map(type, key)):
+        return key
+    return tuple(map(_one_form, key))
+
+
+def _one_form(value: Value) -> Value:
+    if isinstance(value, str):
+        return value.rstrip(" ")
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else value.normalize()
+    return value
 
 
 def encoded(key: Key) -> str:

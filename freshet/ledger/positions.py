@@ -7,8 +7,9 @@ Gives:  positions a shard. A shard without an entry stands at `START`.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 
 class Kind(IntEnum):
@@ -109,3 +110,27 @@ def of_new_pipeline(
         One position a shard, at that time.
     """
     return {shard: Position(Kind.AT, at=max(0.0, now - looks_back_s)) for shard in shards}
+
+
+def as_row(position: Position) -> tuple[str, str | None, datetime | None]:
+    """Write a position for the ledger: kind, sequence, time; the kinds are those of Kinesis's iterators, and END."""
+    at = datetime.fromtimestamp(position.at, UTC) if position.at else None
+    if position.kind is Kind.AFTER:
+        return "AFTER", str(position.sequence), at
+    if position.kind is Kind.END:
+        return "END", None, None
+    return ("AT_TIMESTAMP" if at else "TRIM_HORIZON"), None, at
+
+
+def from_row(row: Mapping[str, Any]) -> Position:
+    """Read what `as_row` wrote."""
+    at = utc(row["at_time"])
+    seconds = at.timestamp() if at else 0.0
+    if row["kind"] == "AFTER":
+        return Position(Kind.AFTER, int(row["sequence"]), seconds)
+    return END if row["kind"] == "END" else Position(Kind.AT, at=seconds)
+
+
+def utc(text: str | None) -> datetime | None:
+    """Read a TIMESTAMP of Redshift, which Freshet always writes in UTC."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)

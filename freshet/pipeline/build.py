@@ -16,7 +16,7 @@ from sqlglot import exp
 from freshet.pipeline.ddl import check_sizes
 from freshet.pipeline.definition import Definition, load_definition
 from freshet.pipeline.fit import Types, fit
-from freshet.pipeline.model import Output, Pipeline, quote
+from freshet.pipeline.model import ROWS, Output, Pipeline, quote, row_column
 from freshet.pipeline.problems import YAML_FILE, Place, Problems
 from freshet.pipeline.select import Item
 from freshet.pipeline.source import SourceSchema, read_source
@@ -24,6 +24,7 @@ from freshet.pipeline.spark import SESSION_SETTINGS, register_names
 from freshet.pipeline.types import VARCHAR_BYTES_MAX, ColumnType, redshift_type
 from freshet.pipeline.widths import text_bytes
 
+_TAKES_TEXT = "tokenize() and mask_digits() take text; write try_cast(x as string) inside"
 _TEXT_CALL = "PythonUDF"  # tokenize and mask_digits, as the analyzed plan shows them
 
 
@@ -65,19 +66,26 @@ def _typed(
     for name, value in SESSION_SETTINGS.items():
         session.conf.set(name, value)
     register_names(session)
-    for table in pipeline.tables:
-        columns = ", ".join(f"cast(null as {column.type.spark}) as {quote(column.name)}" for column in table.columns)
-        session.sql(f"create temporary view {quote(table.alias)} as select {columns}")
+    columns = [
+        f"cast(null as {column.type.spark}) as {quote(row_column(table.alias, column.name))}"
+        for table in pipeline.tables
+        for column in table.columns
+    ]
+    session.sql(f"create temporary view {ROWS} as select {', '.join(columns)}")
     analyzed = _analyzed(pipeline, definition, session, problems)
     if analyzed is None:
         return pipeline.outputs
     plan: Any = analyzed._jdf.queryExecution().analyzed()
+    if definition.select.where:
+        _check_where(definition.select.where, session, problems)
     casts = session._jvm.org.apache.spark.sql.catalyst.expressions.Cast  # type: ignore[union-attr]
     outputs = []
     for index, (item, output) in enumerate(zip(definition.select.items, pipeline.outputs, strict=True)):
         if item.bare is None:
             _check_conversions(plan.projectList().apply(index), item, casts, problems)
         spark_type = analyzed.schema.fields[index].dataType.simpleString()
+        if output.outermost and spark_type != "string":
+            problems.add(f"{item.name}: {_TAKES_TEXT}", item.place)
         outputs.append(_with_type(output, spark_type, item, types, problems))
     return tuple(outputs)
 
@@ -88,14 +96,29 @@ def _analyzed(
     try:
         return session.sql(pipeline.select_sql())
     except (AnalysisException, ParseException):
-        for item, output in zip(definition.select.items, pipeline.outputs, strict=True):
+        where = definition.select.where
+        for item in (*definition.select.items, *([where] if where else [])):
             try:
-                session.sql(replace(pipeline, outputs=(output,)).select_sql())
+                session.sql(f"select {item.sql} as x from {ROWS}")
             except (AnalysisException, ParseException) as error:
                 problems.add(f"Spark refuses {item.name}: {_first_sentence(error)}", item.place)
+        if not problems and where:
+            _check_where(where, session, problems)
         if not problems:
             raise
         return None
+
+
+def _check_where(where: Item, session: SparkSession, problems: Problems) -> None:
+    # Alone, since around it Spark would make a truth value of what is none.
+    analyzed = session.sql(f"select {where.sql} as x from {ROWS}")
+    found = analyzed.schema.fields[0].dataType.simpleString()
+    if found != "boolean":
+        problems.add(f"after WHERE stands a condition, not {found}: compare it with something", where.place)
+    elif where.bare is None:
+        plan: Any = analyzed._jdf.queryExecution().analyzed()
+        casts = session._jvm.org.apache.spark.sql.catalyst.expressions.Cast  # type: ignore[union-attr]
+        _check_conversions(plan.projectList().apply(0), where, casts, problems)
 
 
 def _first_sentence(error: AnalysisException | ParseException) -> str:
@@ -117,10 +140,7 @@ def _check_conversions(node: Any, item: Item, casts: Any, problems: Problems) ->
     if name == _TEXT_CALL:
         for child in children:
             if child.dataType().sql() != "STRING":
-                problems.add(
-                    f"{item.name}: tokenize() and mask_digits() take text; write try_cast(x as string) inside",
-                    item.place,
-                )
+                problems.add(f"{item.name}: {_TAKES_TEXT}", item.place)
     for child in children:
         _check_conversions(child, item, casts, problems)
 

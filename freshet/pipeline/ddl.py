@@ -7,15 +7,21 @@ Gives:  Redshift statements, each short enough for the Data API; what differs in
 import re
 from collections.abc import Mapping
 
-from freshet.pipeline.model import STEP_COLUMN, VERSION_COLUMN, Pipeline
+from freshet.pipeline.model import COMMIT_COLUMN, DELETED_COLUMN, HASH_COLUMN, Pipeline
 from freshet.pipeline.select import OUTPUTS_MAX
 
 STATEMENT_BYTES_MAX = 100_000  # Redshift Data API, quotas: the size of a statement
-OWN_COLUMNS = {VERSION_COLUMN: "varchar(32)", STEP_COLUMN: "varchar(36)"}
+_OWN = {HASH_COLUMN: "bigint", COMMIT_COLUMN: "varchar(36)"}
 _OWN_COMMENTS = {
-    VERSION_COLUMN: "Freshet: place in the source's binlog of the change that this row shows",
-    STEP_COLUMN: "Freshet: the batch that wrote this row",
+    HASH_COLUMN: "Freshet: hash of the columns as they were written; an equal row is not written again",
+    COMMIT_COLUMN: "Freshet: the commit that wrote this row",
+    DELETED_COLUMN: "Freshet: when the row was found deleted in the source, UTC; NULL while it is there",
 }
+
+
+def own_columns(pipeline: Pipeline) -> dict[str, str]:
+    """Give the target's columns that are Freshet's own, and their types."""
+    return {**_OWN, **({DELETED_COLUMN: "timestamp"} if pipeline.deletes == "mark" else {})}
 
 
 def target_ddl(pipeline: Pipeline) -> list[str]:
@@ -30,7 +36,8 @@ def target_ddl(pipeline: Pipeline) -> list[str]:
     statements = [_create(pipeline)]
     about = f"Freshet pipeline {pipeline.name}: one row a {pipeline.fact.name} of {pipeline.database}"
     statements.append(f"comment on table {target} is {_text(about)}")
-    comments = {output.name: output.comment for output in pipeline.outputs if output.comment} | _OWN_COMMENTS
+    comments = {output.name: output.comment for output in pipeline.outputs if output.comment}
+    comments |= {name: _OWN_COMMENTS[name] for name in own_columns(pipeline)}
     statements += [f"comment on column {target}.{quoted(name)} is {_text(text)}" for name, text in comments.items()]
     for reader in pipeline.readers:
         statements.append(f"grant usage on schema {schema} to role {quoted(reader)}")
@@ -43,7 +50,7 @@ def _create(pipeline: Pipeline) -> str:
         f"{quoted(output.name)} {output.redshift}{' not null' if output.name in pipeline.keys else ''}"
         for output in pipeline.outputs
     ]
-    columns += [f"{name} {kind} not null" for name, kind in OWN_COLUMNS.items()]
+    columns += [f"{name} {kind}{' not null' if name in _OWN else ''}" for name, kind in own_columns(pipeline).items()]
     columns.append(f"primary key ({', '.join(quoted(key) for key in pipeline.keys)})")
     body = ",\n".join(f"    {column}" for column in columns)
     statement = f"create table if not exists {_target(pipeline)} (\n{body}\n)"
@@ -79,7 +86,7 @@ def check_target(pipeline: Pipeline, existing: Mapping[str, str]) -> list[str]:
     Returns:
         One sentence a difference; none when the pipeline can write into it.
     """
-    wanted = {output.name: output.redshift for output in pipeline.outputs} | OWN_COLUMNS
+    wanted = {output.name: output.redshift for output in pipeline.outputs} | own_columns(pipeline)
     differences = [
         f"{pipeline.target} lacks the column {name} {kind}" for name, kind in wanted.items() if name not in existing
     ]

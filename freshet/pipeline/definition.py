@@ -30,6 +30,7 @@ _SHAPES = {
     "target": "target: schema.table",
     "keys": "keys: [column]",
     "deletes": "deletes: ignore",
+    "cascades": "cascades: sweep",
     "pii": "pii: {table.column: tokenize}",
     "readers": "readers: [role]",
     "freshness": "freshness: 30s",
@@ -44,6 +45,7 @@ class _Yaml(BaseModel):
     target: str
     keys: list[str]
     deletes: Literal["ignore", "apply", "mark"] = "ignore"
+    cascades: Literal["sweep"] | None = None
     pii: dict[str, str] = {}
     readers: list[str] = []
     freshness: str = "30s"
@@ -55,8 +57,8 @@ class _Yaml(BaseModel):
 class Definition:
     """What a pipeline's folder says, free of contradictions in itself.
 
-    `pii` holds the declared protections by "table.column", `personal` also the columns that joins make equal to them.
-    `places` finds an entry of pipeline.yaml: ("pii", "contact.email").
+    `pii` holds the declared protections by "table.column". With `cascades` a foreign key that changes rows by itself is
+    answered by a sweep; without it is refused. `places` finds an entry of pipeline.yaml: ("pii", "contact.email").
     """
 
     name: str
@@ -65,8 +67,8 @@ class Definition:
     target_table: str
     keys: tuple[str, ...]
     deletes: str
+    cascades: bool
     pii: Mapping[str, str]
-    personal: Mapping[str, str]
     readers: tuple[str, ...]
     freshness_s: float
     distkey: str | None
@@ -110,9 +112,9 @@ def load_definition(folder: Path) -> Definition:
     select = _select(text, problems)
     outputs = [item.name for item in select.items]
     _check_outputs(written, outputs, places, problems)
-    _check_keys(written.keys, select, places, problems)
+    _check_keys(written, select, places, problems)
     _check_pii(written.pii, select, places, problems)
-    personal = protect(select, written.pii, problems)
+    protect(select, written.pii, problems)
     problems.raise_if_any()
     return Definition(
         name=name,
@@ -121,8 +123,8 @@ def load_definition(folder: Path) -> Definition:
         target_table=table,
         keys=tuple(written.keys),
         deletes=written.deletes,
+        cascades=written.cascades == "sweep",
         pii=written.pii,
-        personal=personal,
         readers=tuple(written.readers),
         freshness_s=_seconds(written.freshness) or 0.0,
         distkey=written.distkey,
@@ -160,8 +162,6 @@ def _check_target(schema: str, table: str, place: Place, problems: Problems) -> 
 
 
 def _check_yaml(written: _Yaml, places: Mapping[EntryPath, Place], problems: Problems) -> None:
-    if written.deletes != "ignore":
-        problems.add(f"deletes: {written.deletes} is not supported yet: write ignore", places[("deletes",)])
     seconds = _seconds(written.freshness)
     if seconds is None or not 0.1 <= seconds <= 3600:
         problems.add("freshness is a time from 100ms to 1h: write 30s, 500ms or 2m", places[("freshness",)])
@@ -197,13 +197,17 @@ def _doubled(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(listed) if listed.count(name) > 1]
 
 
-def _check_keys(keys: Iterable[str], select: Select, places: Mapping[EntryPath, Place], problems: Problems) -> None:
+def _check_keys(written: _Yaml, select: Select, places: Mapping[EntryPath, Place], problems: Problems) -> None:
     by_name = {item.name: item for item in select.items}
-    for index, key in enumerate(keys):
+    for index, key in enumerate(written.keys):
         item = by_name.get(key)
-        if item is None or (item.bare is not None and item.bare.alias == select.fact_alias):
+        uses = {f"{select.aliases.get(use.alias)}.{use.column}" for use in item.uses} if item else set()
+        personal = sorted(uses & set(written.pii))
+        if item is None or (item.bare is not None and item.bare.alias == select.fact_alias and not personal):
             continue
-        if item.bare is not None:
+        if personal:
+            why = f"{personal[0]} is personal, and keys stand in control tables; give the fact a key that names nobody"
+        elif item.bare is not None:
             why = f"it comes from {item.bare.alias}; take it from the fact, {select.fact_alias}"
         elif MASK_DIGITS in item.sql:
             why = "mask_digits() makes different keys equal; pass the fact's column through unchanged"

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from freshet.pipeline.functions import FUNCTIONS, refusal
+from freshet.pipeline.functions import FUNCTIONS, NILADIC, refusal
 from freshet.pipeline.language import place_of
-from freshet.pipeline.model import quote
+from freshet.pipeline.model import quote, row_column
 from freshet.pipeline.problems import Place, Problems, did_you_mean
 from freshet.pipeline.types import VARCHAR_BYTES_MAX
 
@@ -85,7 +85,6 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.CurrentUser: refusal("current_user"),
     exp.SessionUser: refusal("session_user"),
 }
-_NILADIC = ("current_time", "localtime", "localtimestamp", "sysdate", "user")
 
 
 class Expressions:
@@ -143,14 +142,14 @@ class Expressions:
         if node.args.get("db"):
             return self._refuse("a column is written alias.column, without a database or a field", node)
         if not node.table:
-            if node.name.lower() in _NILADIC:
+            if node.name.lower() in NILADIC:
                 return self._refuse(refusal(node.name), node)
             tables = " or ".join(f"{alias}.{node.name}" for alias in list(self._aliases)[:2])
             return self._refuse(f"a column is written with its table: {tables}", node)
         if node.table not in self._aliases:
             hint = did_you_mean(node.table, self._aliases) or f"; the tables are {', '.join(self._aliases)}"
             return self._refuse(f"there is no table {node.table} in this SELECT{hint}", node)
-        return f"{quote(node.table)}.{quote(node.name)}"
+        return quote(row_column(node.table, node.name))
 
     def _literal(self, node: exp.Literal) -> str:
         if not node.is_string:

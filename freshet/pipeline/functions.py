@@ -138,6 +138,7 @@ _ALLOWED = [
     Function(TOKENIZE, 1, 1),
     Function(MASK_DIGITS, 1, 1),
 ]
+NILADIC = frozenset({"current_time", "localtime", "localtimestamp", "sysdate", "user"})  # calls without parentheses
 FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _ALLOWED}
 
 _WHY = {

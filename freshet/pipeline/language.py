@@ -91,6 +91,15 @@ def _unreadable(error: ParseError) -> DefinitionError:
     return DefinitionError(f"{what}, near '{near}'" if near else what, SELECT_FILE, int(line) if line else None, column)
 
 
+def clause(word: str, text: str) -> str:
+    """Give what is written after a word, to the end of the statement, on one line and without comments."""
+    pieces = re.findall(r"--[^\n]*|/\*.*?\*/|'[^']*'|`[^`]*`|\"[^\"]*\"|\w+|\s+|.", text, flags=re.DOTALL)
+    plain = [" " if piece.isspace() or piece.startswith(("--", "/*")) else piece for piece in pieces]
+    after = plain[[piece.lower() for piece in plain].index(word) + 1 :]
+    kept = [piece for piece, before in zip(after, [" ", *after], strict=False) if (piece, before) != (" ", " ")]
+    return "".join(kept).strip("; ")
+
+
 def place_of(node: exp.Expr, text: str) -> Place:
     """Find where a node begins; a node without a place of its own stands where the nearest one around it does."""
     around: exp.Expr | None = node

@@ -13,17 +13,21 @@ import pyarrow as pa
 
 from freshet.pipeline.types import ColumnType, arrow_type
 
-VERSION_COLUMN = "_freshet_version"
-STEP_COLUMN = "_freshet_step"
+HASH_COLUMN = "_freshet_hash"
+COMMIT_COLUMN = "_freshet_commit"
+DELETED_COLUMN = "_freshet_deleted_at"
+ROWS = "freshet_rows"
+ADMITTED = "_freshet_admitted"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a source table."""
+    """One column of a source table. With `tells_blanks_apart` MySQL takes 'a' and 'a ' for two values, as Redshift does not."""
 
     name: str
     type: ColumnType
     nullable: bool
+    tells_blanks_apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,19 @@ class JoinTerm:
 
 @dataclass(frozen=True)
 class Dimension(Table):
-    """A left-joined table; `on` covers its whole primary key."""
+    """A joined table; `on` covers its whole primary key. With `inner` a row of the fact without its row is not admitted."""
 
     on: tuple[JoinTerm, ...]
+    inner: bool = False
 
 
 @dataclass(frozen=True)
 class Output:
     """One column of the target.
 
-    `sql` is Spark SQL over the aliases. `sources` are the source columns that it depends on, as "table.column".
-    `protection` is the function that every personal column passes on its way here; None: nothing personal reaches it.
+    `sql` is Spark SQL over the row of `Pipeline.select_sql`. `sources` are the source columns that it depends on, as
+    "table.column". `protection` is the function that every personal column passes on its way here; None: nothing personal
+    reaches it. `outermost` names the protection of the whole value, which is applied after the SQL; None: the SQL has all.
     """
 
     name: str
@@ -78,6 +84,7 @@ class Output:
     sql: str
     sources: tuple[str, ...]
     protection: str | None
+    outermost: str | None = None
 
     @property
     def arrow(self) -> pa.DataType:
@@ -89,7 +96,9 @@ class Output:
 class Pipeline:
     """A pipeline whose definition, source and types agree.
 
-    `keys` are names of outputs, `key_columns` the fact's primary-key columns in the same order.
+    `keys` are names of outputs, `key_columns` the fact's primary-key columns in the same order. `where` is Spark SQL like the
+    outputs'; None: every row is admitted. A deleted or moved row of one of the `sweeping_parents` changes rows of the pipeline's
+    tables by foreign keys that no binlog tells: it asks for a sweep. With `cascades` the definition allows that.
     """
 
     name: str
@@ -107,6 +116,9 @@ class Pipeline:
     freshness_s: float
     distkey: str | None
     sortkey: tuple[str, ...]
+    where: str | None = None
+    cascades: bool = False
+    sweeping_parents: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -118,27 +130,34 @@ class Pipeline:
         """The fact, then the dimensions in the order of their joins."""
         return (self.fact, *self.dimensions)
 
-    def select_sql(self, carry: Sequence[str] = (), computed: Sequence[str] = ()) -> str:
+    def select_sql(self, carry: Sequence[str] = ()) -> str:
         """Generate the SELECT that runs, from what was checked.
 
+        MySQL has joined the row; inner-ness and `where` are decided here, so that every function has one meaning.
+
         Args:
-            carry: Columns of the fact's view that come after the outputs, unchanged ("_version").
-            computed: Further items of Freshet's own making, as Spark SQL with a name; never the user's text.
+            carry: Columns of the view that come after the outputs, unchanged.
 
         Returns:
-            Spark SQL over temporary views that are named by the aliases.
+            Spark SQL over the view `ROWS`, whose columns are named by `row_column`. After the outputs comes `ADMITTED`. An
+            output with an `outermost` protection is not protected yet.
         """
+        conditions = [
+            f"{quote(row_column(dimension.alias, dimension.primary_key[0]))} is not null"
+            for dimension in self.dimensions
+            if dimension.inner
+        ]
+        if self.where is not None:
+            conditions.append(f"coalesce({self.where}, false)")
         items = [f"{output.sql} as {quote(output.name)}" for output in self.outputs]
-        items += [f"{quote(self.fact.alias)}.{quote(column)}" for column in carry]
-        items += computed
-        lines = ["select", ",\n".join(f"    {item}" for item in items), f"from {quote(self.fact.alias)}"]
-        for dimension in self.dimensions:
-            terms = " and ".join(
-                f"{quote(dimension.alias)}.{quote(term.column)} = {quote(term.left_alias)}.{quote(term.left_column)}"
-                for term in dimension.on
-            )
-            lines.append(f"left join {quote(dimension.alias)} on {terms}")
-        return "\n".join(lines)
+        items.append(f"{' and '.join(conditions) or 'true'} as {ADMITTED}")
+        items += [quote(column) for column in carry]
+        return "\n".join(["select", ",\n".join(f"    {item}" for item in items), f"from {ROWS}"])
+
+
+def row_column(alias: str, column: str) -> str:
+    """Name a source column in the row that MySQL joins; an alias has no dot."""
+    return f"{alias}.{column}"
 
 
 def quote(identifier: str) -> str:

@@ -1,20 +1,20 @@
 """Prove that no personal column reaches an output but through the function that protects it.
 
-A personal column may hide behind an alias, a CASE condition or a comparison; and a column that a join makes equal to it
-holds the same values under another name. So equality spreads over the joins first, then every use of every column is
-walked up to its output: on the way must stand the declared function, and below it nothing that decides or cuts.
+A personal column may hide behind an alias, a CASE condition or a comparison, and `where` tells a part of what it compares. So
+every use of every column is walked up to its output: on the way must stand the declared function, and below it nothing that
+decides or cuts. A join would make another column equal to a personal one, and its keys are followed: no personal column joins.
 
 Reads:  a checked SELECT; the declared protections, by "table.column".
-Gives:  the protections of all columns that are equal to a declared one; problems.
+Gives:  problems.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from sqlglot import exp
 
 from freshet.pipeline.functions import KEEPS_THE_VALUE, MASK_DIGITS, PROTECTIONS
 from freshet.pipeline.language import place_of
-from freshet.pipeline.problems import Place, Problems
+from freshet.pipeline.problems import Problems
 from freshet.pipeline.select import Item, Select
 
 PERSONAL_WORDS = frozenset(
@@ -24,63 +24,41 @@ PERSONAL_WORDS = frozenset(
 )
 
 
-def protect(select: Select, declared: Mapping[str, str], problems: Problems) -> dict[str, str]:
-    """Check every output.
+def protect(select: Select, declared: Mapping[str, str], problems: Problems) -> None:
+    """Check every output, the condition of `where`, and the joins.
 
-    Returns:
-        The only function through which each personal column leaves, by "table.column": what was declared, and what a
-        join makes equal to it.
+    Args:
+        select: The checked SELECT.
+        declared: The only function through which each personal column leaves, by "table.column".
+        problems: Takes each way on which a personal value, or a part of it, would leave.
     """
-    personal = _spread(select, declared, problems)
-    for item in select.items:
+    for item in (*select.items, *([select.where] if select.where else [])):
+        reaches = "WHERE would tell a part of it" if item is select.where else f"would reach {item.name} in the clear"
         for column in item.tree.find_all(exp.Column):
             name = f"{select.aliases.get(column.table)}.{column.name}"
-            if name in personal:
-                _check(column, name, item, personal[name], declared, select.text, problems)
-    return personal
-
-
-def _spread(select: Select, declared: Mapping[str, str], problems: Problems) -> dict[str, str]:
-    equal: dict[str, set[str]] = {}
-    for left, right, _ in _equalities(select):
-        both = equal.get(left, {left}) | equal.get(right, {right})
-        equal.update(dict.fromkeys(both, both))
-    personal = dict(declared)
-    for name, protection in declared.items():
-        for other in equal.get(name, ()):
-            personal.setdefault(other, protection)
-    for left, right, place in _equalities(select):
-        for one, other in ((left, right), (right, left)):
-            if one in personal and other not in declared:
-                problems.add(
-                    f"this join makes {other} equal to {one}, which is personal: "
-                    f"declare {other}: {personal[one]} under pii in pipeline.yaml",
-                    place,
-                )
-        if personal.get(left) != personal.get(right):
-            problems.add(f"{left} and {right} are equal here, but pipeline.yaml protects them differently", place)
-    return personal
-
-
-def _equalities(select: Select) -> Iterator[tuple[str, str, Place]]:
+            if name in declared:
+                _check(column, name, item, reaches, declared[name], select.text, problems)
     for join in select.joins:
         for term in join.terms:
-            left = f"{select.aliases[term.left.alias]}.{term.left.column}"
-            yield left, f"{join.table}.{term.column.column}", term.column.place
+            for use in (term.column, term.left):
+                name = f"{select.aliases[use.alias]}.{use.column}"
+                if name in declared:
+                    problems.add(
+                        f"{name} is personal and cannot be joined by: the keys of a join are followed, so they stand in "
+                        f"control tables and statements; join {join.table} by a column that is not personal",
+                        use.place,
+                    )
 
 
 def _check(
     column: exp.Column,
     name: str,
     item: Item,
+    reaches: str,
     protection: str,
-    declared: Mapping[str, str],
     text: str,
     problems: Problems,
 ) -> None:
-    why = (
-        f"{name} is personal" if name in declared else f"{name} is personal, for a join makes it equal to such a column"
-    )
     between: list[exp.Expr] = []
     node: exp.Expr = column
     wrong = ""
@@ -96,13 +74,13 @@ def _check(
             reason = f"mask_digits() hides nothing but digits: write {protection}({column.sql(comments=False)})"
         else:
             reason = f"write {protection}({column.sql(comments=False)})" + (f" instead of {wrong}()" if wrong else "")
-        problems.add(f"{why} and would reach {item.name} in the clear: {reason}", place_of(column, text))
+        problems.add(f"{name} is personal and {reaches}: {reason}", place_of(column, text))
         return
     for step in between:
         if not _keeps_the_value(step):
             allowed = ", ".join(KEEPS_THE_VALUE)
             problems.add(
-                f"{why}: inside {protection}() it may pass only through {allowed} and ||, "
+                f"{name} is personal: inside {protection}() it may pass only through {allowed} and ||, "
                 "for anything else lets a part of it be told",
                 place_of(column, text),
             )
@@ -119,6 +97,14 @@ def protections(item: Item) -> str | None:
     """Name the protections that an output applies, "mask_digits, tokenize" if both; None without one."""
     names = {str(call.this).lower() for call in item.tree.find_all(exp.Anonymous)}
     return ", ".join(sorted(names & set(PROTECTIONS))) or None
+
+
+def split_protection(item: Item) -> tuple[str, str | None]:
+    """Give the SQL of an output without the protection of its whole value, and that protection; None if it has none."""
+    call = item.tree.unnest()
+    if isinstance(call, exp.Anonymous) and (name := str(call.this).lower()) in PROTECTIONS:
+        return item.sql.removeprefix(f"{name}(").removesuffix(")"), name
+    return item.sql, None
 
 
 def in_the_clear(item: Item) -> list[str]:

@@ -12,14 +12,18 @@ import binascii
 import hmac
 import json
 import re
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 
 from freshet.errors import EnvironmentFault
+from freshet.pipeline.functions import MASK_DIGITS, TOKENIZE
+from freshet.pipeline.model import Output
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -50,6 +54,33 @@ def tokenize_text(key: bytes, key_id: str, text: str | None) -> str | None:
 def mask_digits_text(text: str | None) -> str | None:
     """Replace every Unicode decimal digit (category Nd) by `*`; NULL stays NULL."""
     return None if text is None else _DIGIT.sub("*", text)
+
+
+def protected(table: pa.Table, outputs: Iterable[Output], tokens: TokenKey) -> pa.Table:
+    """Apply the outermost protections of outputs, which the SQL left out.
+
+    Args:
+        table: What `Pipeline.select_sql` gave.
+        outputs: The pipeline's outputs.
+        tokens: Which key makes tokens.
+    """
+    for output in outputs:
+        if output.outermost:
+            place = table.schema.get_field_index(output.name)
+            table = table.set_column(place, output.name, PROTECT[output.outermost](table[output.name], tokens))
+    return table
+
+
+def _tokenized(texts: Any, tokens: TokenKey) -> Any:
+    key = key_of(tokens)
+    return pa.array([tokenize_text(key, tokens.key_id, text) for text in texts.to_pylist()], pa.string())
+
+
+def _masked(texts: Any, _: TokenKey) -> Any:
+    return pa.array([mask_digits_text(text) for text in texts.to_pylist()], pa.string())
+
+
+PROTECT: dict[str, Callable[[Any, TokenKey], Any]] = {TOKENIZE: _tokenized, MASK_DIGITS: _masked}
 
 
 def read_token_key(secretsmanager: "SecretsManagerClient", secret_id: str) -> TokenKey:

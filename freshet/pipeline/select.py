@@ -1,4 +1,4 @@
-"""The shape of select.sql: one fact, left-joined dimensions, named outputs.
+"""The shape of select.sql: one fact, joined dimensions, named outputs, a condition.
 
 Reads:  the text of select.sql.
 Gives:  a Select in which every expression is already written for Spark; all problems that need no database.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from freshet.pipeline.expressions import Expressions
+from freshet.pipeline.functions import NILADIC
 from freshet.pipeline.language import parse_select, place_of, place_of_word
 from freshet.pipeline.problems import SELECT_FILE, Place, Problems, did_you_mean
 
@@ -23,7 +24,6 @@ _CLAUSES = {
     "with_": ("with", "a CTE is not allowed: join the tables"),
     "hint": ("select", "a hint is not allowed: Freshet decides how the statement runs"),
     "distinct": ("distinct", "DISTINCT is not allowed: one row of the fact becomes one row of the target"),
-    "where": ("where", "WHERE is not supported yet: a row that stops qualifying would stay in the target"),
     "group": ("group", "GROUP BY is not allowed: one row of the fact becomes one row of the target"),
     "having": ("having", "HAVING is not allowed: one row of the fact becomes one row of the target"),
     "qualify": ("qualify", "QUALIFY is not allowed: it looks at other rows; write it in Redshift"),
@@ -33,6 +33,12 @@ _CLAUSES = {
     "offset": ("offset", "OFFSET is not allowed: every row of the fact belongs to the target"),
     "laterals": ("lateral", "LATERAL VIEW is not allowed: one row of the fact becomes one row of the target"),
 }
+_JOINS = {
+    ("LEFT", ""): False,
+    ("LEFT", "OUTER"): False,
+    ("", ""): True,
+    ("", "INNER"): True,
+}  # side and kind, as sqlglot names them: whether the join is inner
 _PLAIN_TABLE = "write the bare name of a table; its database comes from the connection"
 
 
@@ -55,17 +61,18 @@ class Term:
 
 @dataclass(frozen=True)
 class Join:
-    """One left join."""
+    """One join of a table; all of its terms refer from one earlier alias."""
 
     alias: str
     table: str
     terms: tuple[Term, ...]
+    inner: bool
     place: Place
 
 
 @dataclass(frozen=True)
 class Item:
-    """One output: `sql` is written for Spark, `tree` is what it was written from."""
+    """One output, or the condition of `where`: `sql` is written for Spark, `tree` is what it was written from."""
 
     name: str
     comment: str | None
@@ -89,6 +96,7 @@ class Select:
     fact_place: Place
     joins: tuple[Join, ...]
     items: tuple[Item, ...]
+    where: Item | None
 
     @property
     def fact_alias(self) -> str:
@@ -101,7 +109,7 @@ class Select:
             for term in join.terms:
                 yield term.left
                 yield term.column
-        for item in self.items:
+        for item in (*self.items, *([self.where] if self.where else [])):
             yield from item.uses
 
 
@@ -126,13 +134,24 @@ def read_select(text: str, problems: Problems) -> Select:
     fact_alias, fact_table = _table(fact, aliases, text, problems)
     aliases[fact_alias] = fact_table
     joins = tuple(_join(join, aliases, text, problems) for join in tree.args.get("joins") or [])
-    items = _items(tree, Expressions(text, aliases, problems), text, problems)
-    return Select(text, aliases, place_of(fact, text), joins, items)
+    if not joins:
+        _qualify(tree, fact_alias)
+    write = Expressions(text, aliases, problems)
+    items = _items(tree, write, text, problems)
+    return Select(text, aliases, place_of(fact, text), joins, items, _where(tree, write, text))
+
+
+def _qualify(tree: exp.Select, alias: str) -> None:
+    # Of one table, a column needs no name but its own. A word that SQL reads as a call stays one, unless it is quoted.
+    for column in tree.find_all(exp.Column):
+        name = column.this
+        if not column.table and isinstance(name, exp.Identifier) and (name.quoted or name.name.lower() not in NILADIC):
+            column.set("table", exp.to_identifier(alias))
 
 
 def _clauses(tree: exp.Select, text: str, problems: Problems) -> None:
     for name, value in tree.args.items():
-        if name in ("expressions", "from_", "joins") or not value:
+        if name in ("expressions", "from_", "joins", "where") or not value:
             continue
         word, message = _CLAUSES.get(
             name, (name.rstrip("s_"), f"{name.strip('_').upper()} is not part of the language")
@@ -164,11 +183,14 @@ def _join(node: exp.Join, aliases: dict[str, str], text: str, problems: Problems
     alias, table = _table(node.this, aliases, text, problems)
     side, kind = str(node.args.get("side") or ""), str(node.args.get("kind") or "")
     terms: tuple[Term, ...] = ()
-    if side != "LEFT" or kind not in ("", "OUTER") or node.args.get("method"):
-        written = " ".join(part for part in (str(node.args.get("method") or ""), side, kind) if part) or "INNER"
-        later = written in ("INNER", "RIGHT", "FULL", "RIGHT OUTER", "FULL OUTER")
-        why = "not supported yet: a row that stops qualifying would stay" if later else "not part of the language"
-        problems.add(f"{written} JOIN is {why}; write left join {table} on {alias}.<key> = ...", place)
+    inner = _JOINS.get((side, kind))
+    if inner is None or node.args.get("method"):
+        written = " ".join(part for part in (str(node.args.get("method") or ""), side, kind) if part)
+        problems.add(
+            f"{written} JOIN is not part of the language: a row of the target is a row of the fact; "
+            f"write left join or inner join {table} on {alias}.<key> = ...",
+            place,
+        )
     elif node.args.get("using"):
         column = node.args["using"][0].name
         earlier = next(iter(aliases))
@@ -177,8 +199,22 @@ def _join(node: exp.Join, aliases: dict[str, str], text: str, problems: Problems
         problems.add(f"the join of {table} has no condition; write on {alias}.<its key> = ...", place)
     else:
         terms = tuple(_terms(node.args["on"], alias, aliases, text, problems))
+        _check_one_referrer(alias, terms, problems)
     aliases[alias] = table
-    return Join(alias, table, terms, place)
+    return Join(alias, table, terms, bool(inner), place)
+
+
+def _check_one_referrer(alias: str, terms: tuple[Term, ...], problems: Problems) -> None:
+    lefts = list(dict.fromkeys(term.left.alias for term in terms))
+    if len(lefts) < 2:
+        return
+    term = next(term for term in terms if term.left.alias != lefts[0])
+    written = [f"{alias}.{term.column.column} = {lefts[-1]}.<column>" for term in terms]
+    problems.add(
+        f"the key of {alias} comes from {' and '.join(lefts)}, and a changed row is walked back through one table: "
+        f"take all of it from one, such as {' and '.join(written)}",
+        term.left.place,
+    )
 
 
 def _terms(node: exp.Expr, alias: str, earlier: dict[str, str], text: str, problems: Problems) -> Iterator[Term]:
@@ -201,6 +237,19 @@ def _terms(node: exp.Expr, alias: str, earlier: dict[str, str], text: str, probl
     problems.add(f"a join's condition is {alias}.key = {known}, joined by AND{hint}", place_of(node, text))
 
 
+def _where(tree: exp.Select, write: Expressions, text: str) -> Item | None:
+    clause = tree.args.get("where")
+    if clause is None:
+        return None
+    condition = clause.this
+    return Item("where", None, write.write(condition), condition, _uses(condition, text), place_of(condition, text))
+
+
+def _uses(expression: exp.Expr, text: str) -> tuple[Use, ...]:
+    columns = [column for column in expression.find_all(exp.Column) if column.table and column.name]
+    return tuple(Use(column.table, column.name, place_of(column, text)) for column in columns)
+
+
 def _items(tree: exp.Select, write: Expressions, text: str, problems: Problems) -> tuple[Item, ...]:
     items: list[Item] = []
     for node in tree.expressions:
@@ -210,9 +259,8 @@ def _items(tree: exp.Select, write: Expressions, text: str, problems: Problems) 
         if name.lower() in (item.name.lower() for item in items):
             problems.add(f"two outputs are called {name}: give one another name with AS", place_of(node, text))
         comment = " ".join(comment.strip() for part in node.walk() for comment in part.comments or [])
-        columns = [column for column in expression.find_all(exp.Column) if column.table and column.name]
-        uses = tuple(Use(column.table, column.name, place_of(column, text)) for column in columns)
-        items.append(Item(name, comment.replace("\0", "") or None, sql, expression, uses, place_of(node, text)))
+        uses, place = _uses(expression, text), place_of(node, text)
+        items.append(Item(name, comment.replace("\0", "") or None, sql, expression, uses, place))
     if len(items) > OUTPUTS_MAX:
         problems.add(
             f"{len(items)} outputs are too many: Redshift's tables hold {OUTPUTS_MAX}", items[OUTPUTS_MAX].place

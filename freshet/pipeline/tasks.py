@@ -16,8 +16,6 @@ import botocore.session
 import pyarrow as pa
 from botocore.config import Config
 
-from freshet.pipeline.connection import MySQLSettings, connect
-
 Batches = Iterable[pa.RecordBatch]
 FAILED_STEP = re.compile(r"step ([a-z_]+) failed in a task with ([A-Za-z_]+)")
 
@@ -81,15 +79,3 @@ def _session() -> boto3.Session:
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda seconds: seconds)
     return boto3.Session(botocore_session=session)
-
-
-_connections: dict[MySQLSettings, Any] = {}
-
-
-def mysql_connection(settings: MySQLSettings) -> Any:
-    """Give this worker's connection to the source, opened again when it was lost."""
-    connection = _connections.get(settings)
-    if connection is not None and connection.is_connected():
-        return connection
-    _connections[settings] = connect(settings)
-    return _connections[settings]

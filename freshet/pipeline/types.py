@@ -43,6 +43,21 @@ _REFUSED = {
     "mediumtext": "a value may be longer than Redshift's 65,535 bytes, and DMS sends it apart from its row; use TEXT",
     "longtext": "a value may be longer than Redshift's 65,535 bytes, and DMS sends it apart from its row; use TEXT",
 }
+# A change record has a key as text, and MySQL compares it: both must mean one value.
+_KEY_REFUSED = {
+    **dict.fromkeys(("float", "double", "real"), "its text is rounded; use an integer or DECIMAL"),
+    **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), "a long text is cut or sent apart; use VARCHAR"),
+    **dict.fromkeys(
+        ("tinyblob", "blob", "mediumblob", "longblob"), "a long value is cut or sent apart; use an integer"
+    ),
+    **dict.fromkeys(("binary", "varbinary"), "its form in change records is not settled; use a hexadecimal VARCHAR"),
+    **dict.fromkeys(("enum", "set"), "MySQL compares its numbers and sends its labels; use VARCHAR or an integer"),
+    "bit": "its form differs from server to server; use an integer",
+    "json": "equal values may be written differently; use VARCHAR or an integer",
+    "time": "its text differs from its value; use an integer of seconds",
+    "year": "a year of two digits is another one; use SMALLINT",
+}
+_KEY_TYPES = (*_INTEGERS, "decimal", "numeric", "date", "datetime", "timestamp", "char", "varchar")
 _GEOMETRIES = ("geometry", "point", "linestring", "polygon", "multi", "geom")
 
 _PLAIN = {
@@ -79,7 +94,8 @@ class ColumnType:
     """One source column's type, in every system that its values pass.
 
     `kind` is one of integer, decimal, double, text, date, datetime, timestamp, boolean. A DATETIME has no time zone; a
-    TIMESTAMP is an instant and travels as its UTC wall time, hence both are Spark's `timestamp_ntz`.
+    TIMESTAMP is an instant and travels as its UTC wall time, hence both are Spark's `timestamp_ntz`. Columns of one `family` can
+    be joined: MySQL compares them exactly, whatever their sizes.
     """
 
     mysql: str
@@ -90,6 +106,11 @@ class ColumnType:
     maximum: int | None = None
     precision: int | None = None
     scale: int | None = None
+
+    @property
+    def family(self) -> str:
+        """What `kind` is compared as: all exact numbers are one."""
+        return "number" if self.kind in ("integer", "decimal") else self.kind
 
     @property
     def arrow(self) -> pa.DataType:
@@ -126,16 +147,36 @@ def redshift_type(spark: str, text_bytes: int = VARCHAR_BYTES_MAX) -> str | None
     return _REDSHIFT.get(spark)
 
 
+def key_refusal(mysql: str) -> str | None:
+    """Say why a column of a type cannot be a key that is followed; None when it can.
+
+    Args:
+        mysql: The type as `information_schema.columns.column_type` says it.
+    """
+    name, size, _ = _parts(mysql)
+    if mysql.lower() == "tinyint(1)":
+        return "it holds true or false, and a 2 would be neither; use TINYINT or INT"
+    if name in ("datetime", "timestamp") and size not in ("", "0"):
+        return f"a change record may cut its fraction of a second; use {name.upper()} without one, or an integer"
+    if name in _KEY_TYPES:
+        return None
+    return _KEY_REFUSED.get(name, "use an integer, DECIMAL, DATE, DATETIME or VARCHAR")
+
+
+def _parts(mysql: str) -> tuple[str, str, str]:
+    written = mysql.lower()
+    parts = re.match(r"([a-z0-9]+)(?: precision)?(?:\(([^)]*)\))?(.*)", written)
+    return (parts[1], parts[2] or "", parts[3]) if parts else (written, "", "")
+
+
 def column_type(mysql: str) -> ColumnType:
     """Read a type as `information_schema.columns.column_type` says it.
 
     Raises:
         InputError: Freshet cannot carry values of this type; the message says what to do instead.
     """
-    written = mysql.lower()
-    parts = re.match(r"([a-z0-9]+)(?: precision)?(?:\(([^)]*)\))?(.*)", written)
-    name, size, rest = (parts[1], parts[2] or "", parts[3]) if parts else (written, "", "")
-    if written == "tinyint(1)":
+    name, size, rest = _parts(mysql)
+    if mysql.lower() == "tinyint(1)":
         found = ColumnType(mysql, "boolean", "boolean", "boolean")
     elif name in _INTEGERS:
         found = _integer(mysql, name, unsigned="unsigned" in rest)

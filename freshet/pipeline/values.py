@@ -19,7 +19,7 @@ from freshet.pipeline.types import ColumnType
 Value = int | Decimal | float | str | date | datetime | bool | None
 Convert = Callable[[object], Value]
 
-INTEGER: Final = re.compile(r"-?[0-9]{1,20}").fullmatch
+INTEGER: Final = re.compile(r"-?0*[0-9]{1,20}").fullmatch  # ZEROFILL writes up to 255 digits
 DECIMAL: Final = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?").fullmatch
 DOUBLE: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
 DATE: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00:00(?:\.0+)?Z?)?").fullmatch

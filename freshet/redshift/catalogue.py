@@ -8,9 +8,12 @@ Source: Redshift database developer guide, "SVV_TABLES", "SVV_REDSHIFT_SCHEMAS",
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from freshet.redshift.data_api import Warehouse
 from freshet.redshift.literals import quote
+
+SCHEMA: Final = "freshet"  # where Freshet's own tables are
 
 
 def tables_of(warehouse: Warehouse, schema: str) -> set[str]:

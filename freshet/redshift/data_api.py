@@ -224,9 +224,14 @@ class Warehouse:
     def locked_query(self, lock: str, sql: str) -> list[Row]:
         """Run one SELECT after waiting for every transaction that holds a lock on a table."""
 
-        def ask() -> list[Row]:
-            statement = self.run([f"lock {lock}", sql])
-            return self._result(f"{statement}:2")[1]
+        return self.locked_queries(lock, [sql])[0]
+
+    def locked_queries(self, lock: str, queries: Sequence[str]) -> list[list[Row]]:
+        """Run SELECTs as of one moment, after waiting for every transaction that holds a lock on a table."""
+
+        def ask() -> list[list[Row]]:
+            statement = self.run([f"lock {lock}", *queries])
+            return [self._result(f"{statement}:{number}")[1] for number in range(2, len(queries) + 2)]
 
         return patiently(ask)
 

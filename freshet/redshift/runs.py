@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freshet.errors import FreshetError
-from freshet.redshift.catalogue import missing_schemas, tables_of
-from freshet.redshift.control_tables import SCHEMA
+from freshet.redshift.catalogue import SCHEMA, missing_schemas, tables_of
 from freshet.redshift.data_api import Cancelled, Row, Warehouse, patiently
 from freshet.redshift.literals import quote
 

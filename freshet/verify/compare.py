@@ -1,225 +1,203 @@
-"""Compare the target with the SELECT over the source, row for row, and name what differs.
+"""Compare the target with the SELECT over the source, row for row, and tell what differs and why.
 
-The source is walked in ranges of the primary key; each range is put through the same SELECT in Spark, joins, tokens and
-masks included, and held against the target's rows of that range. While changes flow, a row may differ only because it is
-on its way: so the keys that differed are compared again, and only what differs every time is reported.
+The target's stored columns are unloaded once. The source is walked by ranges of its primary key, each range put through the
+same expressions and held against the digests of the target's rows. What the walk did not meet is asked at the source by key.
+What differs is a candidate: while changes flow, most of them are on their way, and `settle` finds out which are not.
 
-Reads:  MySQL by ranges, the target through the Data API.
+Reads:  MySQL, S3, the target, its control tables.
 Gives:  keys and names of columns, never values of other columns.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from freshet.pipeline.connection import MySQLSettings, connect
-from freshet.pipeline.ddl import quoted
-from freshet.pipeline.evaluate import dimension_rows, select_rows
-from freshet.pipeline.model import Output, Pipeline
-from freshet.pipeline.rows import UNFIT, rows_after, rows_by_key
-from freshet.redshift.data_api import Row, Warehouse
-from freshet.redshift.status import summary
+from freshet.pipeline.model import Pipeline
+from freshet.pipeline.protection import TokenKey
+from freshet.pipeline.spark import register_functions
+from freshet.redshift.data_api import Warehouse
+from freshet.verify.control import ask_for, read_state
+from freshet.verify.rows import GONE, KEPT, Difference, Form, Key, Stored, digest
+from freshet.verify.settle import Capture, Patience, Settling, Sides
+from freshet.verify.source import Source
+from freshet.verify.target import Staging, Target
 
-ROUNDS_MAX: Final = 3
-KEYS_PER_QUERY: Final = 200
+LAG_S: Final = 60.0
 SHOWN_MAX: Final = 20
-
-Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One key whose row is not what it should be: `missing`, `extra`, `different`, or `unfit` (cannot be computed)."""
-
-    key: Key
-    kind: str
-    columns: tuple[str, ...] = ()
 
 
 @dataclass
 class Comparison:
     """What a comparison found.
 
-    `left_by_deletes` counts rows of facts that were deleted, or got another key, which `deletes: ignore` leaves.
+    Attributes:
+        rows: Rows of the source that inner joins and `where` admit.
+        source_rows: Rows of the fact that were read.
+        differences: Keys that differ, each with its verdict.
+        kept_after_delete: Keys of deleted facts, which `deletes: ignore` or `mark` keeps.
+        too_hot: Keys that changed each time they were read: not compared, and no failure.
+        repaired: Keys that were stale and are equal now: so many changes had been lost.
+        quarantined: Entries in quarantine.
+        asked_to_repair: What is stale was asked for; without that, a stale key cannot be told from a wrong one.
+        capture_is_behind: DMS has not yet delivered what was committed when rows were read.
+        unanswered: The job did not take the request to repair.
     """
 
     rows: int = 0
-    rounds: int = 1
-    left_by_deletes: int = 0
-    quarantined: int = 0
+    source_rows: int = 0
     differences: list[Difference] = field(default_factory=list)
+    kept_after_delete: list[Key] = field(default_factory=list)
+    too_hot: list[Key] = field(default_factory=list)
+    repaired: list[Key] = field(default_factory=list)
+    quarantined: int = 0
+    asked_to_repair: bool = False
+    capture_is_behind: bool = False
+    unanswered: bool = False
 
     @property
     def verified(self) -> bool:
-        """True when the target is what the SELECT says."""
-        return not self.differences
+        """True when the target is what the SELECT says, and nothing is in quarantine."""
+        return not self.differences and not self.quarantined
+
+    def count(self, verdict: str) -> int:
+        """Count the keys of one verdict: stale, wrong, in_flight or quarantined."""
+        return sum(difference.verdict == verdict for difference in self.differences)
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """Everything that a comparison needs; between two rounds `pause_s` seconds pass, in which a batch may arrive."""
+    """Everything that a comparison needs.
+
+    Attributes:
+        spark: The session that runs the SELECT.
+        pipeline: The pipeline.
+        mysql: Where the source is.
+        warehouse: Where the target is.
+        tokens: Which key makes tokens.
+        s3: A boto3 client.
+        bucket: The staging bucket.
+        prefix: In that bucket; below it lie `PIPELINE/verify/` and `PIPELINE/requests/`.
+        copy_role: ARN of the role with which Redshift reads and writes there.
+        lag_s: How long a committed change may need into the stream.
+        rows_per_range: Rows of the source that one statement reads.
+        without_news_s: For how long nothing may be heard of the job before what differs is told to be in flight.
+        capture: What is known of DMS; None where nothing is.
+    """
 
     spark: SparkSession
     pipeline: Pipeline
     mysql: MySQLSettings
     warehouse: Warehouse
+    tokens: TokenKey
+    s3: Any
+    bucket: str
+    prefix: str
+    copy_role: str
+    lag_s: float = LAG_S
     rows_per_range: int = 20_000
-    pause_s: float = 3.0
+    without_news_s: float = 60.0
+    capture: Capture | None = None
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
 
-    def compare(self, on_progress: Callable[[int], None] = lambda _: None) -> Comparison:
-        """Compare the whole table; keys that differ are compared again, up to three times.
+    def compare(self, on_progress: Callable[[int], None] = lambda _: None, *, repair: bool = False) -> Comparison:
+        """Compare the whole table, and wait until each key that differs is decided about.
 
         Args:
-            on_progress: Is called with the number of rows compared so far.
+            on_progress: Is called with the number of the source's rows compared so far.
+            repair: Ask the job for what is stale, and compare again.
+
+        Raises:
+            StatementFailed: The target or the control tables cannot be read.
+            EnvironmentFault: MySQL or S3 does not answer, or refuses.
+            TerminalError: The SELECT cannot be computed.
         """
-        found = Comparison()
-        with connect(self.mysql, self.pipeline.database) as connection:
-            for after, batch in self._ranges(connection):
-                last = self._last_key(batch) if batch.num_rows == self.rows_per_range else None
-                expected, actual = self._expected(batch), self._target_range(after, last)
-                found.rows += len(expected)
-                found.differences += list(self._differences(expected, actual))
-                on_progress(found.rows)
-            while found.differences and found.rounds < ROUNDS_MAX:
-                time.sleep(self.pause_s)
-                found.rounds += 1
-                found.differences = self._again(connection, [difference.key for difference in found.differences])
-        self._allow_deletes(found)
-        return found
+        register_functions(self.spark, self.tokens)
+        name = self.pipeline.name
+        staging = Staging(self.s3, self.bucket, f"{self.prefix}/{name}/verify/{uuid.uuid4()}", self.copy_role)
+        try:
+            with connect(self.mysql, self.pipeline.database) as connection:
+                source = Source(self.spark, self.pipeline, self.tokens, connection)
+                target = Target(self.pipeline, self.warehouse, staging)
+                walk = _Walk(Form(self.pipeline), Comparison(asked_to_repair=repair))
+                walk.unload(target)
+                walk.meet(source, self.rows_per_range, on_progress)
+                walk.ask_for_unmet(source)
+                return self._settled(walk, source, target, repair)
+        finally:
+            staging.clear()
 
-    def _ranges(self, connection: Any) -> Iterator[tuple[Key | None, pa.RecordBatch]]:
-        after: Key | None = None
-        while True:
-            batch = rows_after(connection, self.pipeline.database, self.pipeline.fact, after, self.rows_per_range)
-            yield after, batch
-            if batch.num_rows < self.rows_per_range:
-                return
-            after = self._last_key(batch)
-
-    def _last_key(self, batch: pa.RecordBatch) -> Key:
-        return tuple(batch.column(name)[-1].as_py() for name in self.pipeline.key_columns)
-
-    def _key(self, row: Row) -> Key:
-        values = (row[name] for name in self.pipeline.keys)
-        return tuple(int(value) if isinstance(value, Decimal) and value == int(value) else value for value in values)
-
-    def _again(self, connection: Any, keys: Sequence[Key]) -> list[Difference]:
-        still: list[Difference] = []
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            chunk = keys[start : start + KEYS_PER_QUERY]
-            fact, names = self.pipeline.fact, self.pipeline.key_columns
-            batches = rows_by_key(connection, self.pipeline.database, fact, names, chunk)
-            expected = {key: row for batch in batches for key, row in self._expected(batch).items()}
-            still += self._differences(expected, self._target_keys(chunk))
-        return still
-
-    def _expected(self, facts: pa.RecordBatch) -> dict[Key, Row]:
-        if not facts.num_rows:
-            return {}
-        frame = self.spark.createDataFrame(pa.Table.from_batches([facts])).withColumnRenamed(
-            UNFIT, "_freshet_unfit_fact"
+    def _settled(self, walk: "_Walk", source: Source, target: Target, repair: bool) -> Comparison:
+        found, name = walk.found, self.pipeline.name
+        sides = Sides(
+            source.by_keys,
+            target.by_keys,
+            lambda: read_state(self.warehouse, name),
+            lambda keys: ask_for(self.s3, self.bucket, self.prefix, name, keys),
+            self.capture,
         )
-        frame = frame.localCheckpoint(eager=True)
-        tasks = self.spark.sparkContext.defaultParallelism
-        dimensions = dimension_rows(self.pipeline, frame, self.mysql, tasks)
-        rows = select_rows(self.spark, self.pipeline, frame, dimensions, ["_freshet_unfit_fact"]).toArrow().to_pylist()
-        for row in rows:
-            row[UNFIT] = row.pop("_freshet_unfit_fact") or row[UNFIT]
-        return {self._key(row): row for row in rows}
-
-    def _target_range(self, after: Key | None, last: Key | None) -> dict[Key, Row]:
-        conditions = ["1 = 1"]
-        parameters: dict[str, str] = {}
-        for bound, operator, name in ((after, ">", "after"), (last, "<=", "last")):
-            if bound is not None:
-                conditions.append(beyond(self.pipeline.keys, operator, name))
-                parameters |= {f"{name}_{place}": str(value) for place, value in enumerate(bound)}
-        return self._target(" and ".join(conditions), parameters)
-
-    def _target_keys(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        one = [
-            "("
-            + " and ".join(f"{quoted(name)} = :k{number}_{place}" for place, name in enumerate(self.pipeline.keys))
-            + ")"
-            for number in range(len(keys))
-        ]
-        parameters = {f"k{number}_{place}": str(v) for number, key in enumerate(keys) for place, v in enumerate(key)}
-        return self._target(" or ".join(one), parameters)
-
-    def _target(self, where: str, parameters: Mapping[str, str]) -> dict[Key, Row]:
-        names = ", ".join(quoted(output.name) for output in self.pipeline.outputs)
-        sql = f"select {names} from {quoted(self.pipeline.target_schema)}.{quoted(self.pipeline.target_table)} where {where}"
-        found: dict[Key, Row] = {}
-        for row in self.warehouse.query(sql, dict(parameters)):
-            typed = {output.name: from_warehouse(output, row[output.name]) for output in self.pipeline.outputs}
-            key = self._key(typed)
-            if key in found:
-                typed[DOUBLED] = True
-            found[key] = typed
+        patience = Patience(self.lag_s, self.without_news_s, self.clock, self.sleep)
+        settling = Settling(Form(self.pipeline), sides, patience)
+        fates = settling.settle(walk.candidates)
+        if repair:
+            fates = settling.repair()
+        found.differences = fates.differences
+        found.kept_after_delete += fates.kept
+        found.too_hot, found.repaired = fates.too_hot, fates.repaired
+        found.capture_is_behind, found.unanswered = fates.capture_is_behind, fates.unanswered
+        found.quarantined = sides.state().entries
         return found
 
-    def _differences(self, expected: Mapping[Key, Row], actual: Mapping[Key, Row]) -> Iterator[Difference]:
-        for key, row in expected.items():
-            there = actual.get(key)
-            if row[UNFIT]:
-                yield Difference(key, "unfit", (row[UNFIT].split(":")[0],))
-            elif there is None:
-                yield Difference(key, "missing")
-            elif DOUBLED in there:
-                yield Difference(key, "doubled")
-            elif columns := tuple(o.name for o in self.pipeline.outputs if row[o.name] != there[o.name]):
-                yield Difference(key, "different", columns)
-        for key in actual:
-            if key not in expected:
-                yield Difference(key, "extra")
 
-    def _allow_deletes(self, found: Comparison) -> None:
-        """Rows of deleted facts stay under `deletes: ignore`; the ledger knows how many deletes there were."""
-        ledger = summary(self.warehouse, self.pipeline.name)
-        found.quarantined = ledger["quarantined"]
-        extra = [difference for difference in found.differences if difference.kind == "extra"]
-        if extra and len(extra) <= ledger["deletes_ignored"] + ledger["keys_moved"]:
-            found.left_by_deletes = len(extra)
-            found.differences = [difference for difference in found.differences if difference.kind != "extra"]
+@dataclass
+class _Walk:
+    """The first pass: the target's digests by key, and what the source's rows leave of them.
 
-
-DOUBLED: Final = "_freshet_doubled"
-
-
-def beyond(keys: Sequence[str], operator: str, name: str) -> str:
-    """Say that a key lies beyond a bound; Redshift compares no row values, so column by column.
-
-    Args:
-        keys: Key columns, the most significant first.
-        operator: `>` or `<=`.
-        name: Prefix of the parameters that hold the bound: `:name_0`, `:name_1`...
+    A row takes about 170 bytes of memory, and those of its key's texts, until the source's walk meets it.
     """
-    strict = operator.rstrip("=")
-    cases = []
-    for place, key in enumerate(keys):
-        equal = [f"{quoted(earlier)} = :{name}_{number}" for number, earlier in enumerate(keys[:place])]
-        last = operator if place == len(keys) - 1 else strict
-        cases.append("(" + " and ".join([*equal, f"{quoted(key)} {last} :{name}_{place}"]) + ")")
-    return "(" + " or ".join(cases) + ")"
 
+    form: Form
+    found: Comparison
+    candidates: list[Key] = field(default_factory=list)
+    _unmet: dict[Key, bytes] = field(default_factory=dict)
+    _odd: dict[Key, Stored] = field(default_factory=dict)
 
-def from_warehouse(output: Output, value: Any) -> Any:
-    """Give a value of the Data API the type that Spark gives the same column."""
-    if value is None:
-        return None
-    kind = output.redshift
-    if kind.startswith("decimal"):
-        return Decimal(str(value))
-    if kind == "date":
-        return date.fromisoformat(value)
-    if kind == "timestamp":
-        return datetime.fromisoformat(value)
-    if kind == "double precision":
-        return float(value)
-    return value
+    def unload(self, target: Target) -> None:
+        """Read the target; rows that are marked deleted, and keys with several rows, are kept apart."""
+        for key, values, is_marked in target.rows():
+            if key in self._unmet or key in self._odd:
+                copies = self._odd[key].copies if key in self._odd else 1
+                self._odd[key] = Stored(values, is_marked, copies + 1)
+            elif is_marked:
+                self._odd[key] = Stored((), is_marked=True)
+            else:
+                self._unmet[key] = digest(values)
+
+    def meet(self, source: Source, rows_per_range: int, on_progress: Callable[[int], None]) -> None:
+        """Walk over the source; what does not agree becomes a candidate."""
+        for page in source.pages(rows_per_range):
+            for key, expected in page.items():
+                stored = self._unmet.pop(key, None)
+                agrees = stored == (None if expected.values is None else digest(expected.values))
+                odd = self._odd.pop(key, None)
+                if not agrees or odd is not None or expected.unfit is not None:
+                    self.candidates.append(key)
+                self.found.rows += expected.values is not None
+            self.found.source_rows += len(page)
+            on_progress(self.found.source_rows)
+
+    def ask_for_unmet(self, source: Source) -> None:
+        """Ask the source for the target's keys that the walk did not meet."""
+        unmet = list({**self._unmet, **self._odd})
+        there = source.by_keys(unmet)
+        for key in unmet:
+            difference = self.form.difference(key, GONE, self._odd.get(key, Stored(())))
+            if key not in there and difference is not None and difference.kind == KEPT:
+                self.found.kept_after_delete.append(key)
+            else:
+                self.candidates.append(key)

@@ -15,6 +15,7 @@ import pymysql  # type: ignore[import-untyped]  # has no types
 from pymysql.constants.COMMAND import COM_BINLOG_DUMP  # type: ignore[import-untyped]  # has no types
 
 from sandbox.dms.errors import TaskError
+from sandbox.dms.tables import learn_collations
 
 HEADER = struct.Struct("<IBIIIH")
 ARTIFICIAL = 0x20
@@ -25,9 +26,8 @@ CHUNK = 1 << 18
 
 
 class Event(NamedTuple):
-    """One event: the second in its header, its type, its first position and the one after it, its bytes."""
+    """One event: its type, its first position and the one after it, its bytes."""
 
-    time_s: int
     kind: int
     start: int
     end: int
@@ -61,6 +61,7 @@ class Binlog:
                 cursor.execute("set @master_heartbeat_period = 1000000000")
             self._checksum_bytes = 4 if checksum == "CRC32" else 0
             self.dbms = "mariadb" if "mariadb" in version.lower() else "mysql"
+            learn_collations(self._link, self.dbms)
             replica = random.randrange(1_000_000, 1 << 31)  # noqa: S311  # an id among replicas, no secret
             dump = struct.pack("<IHI", position, 0, replica) + file.encode()
             self._link._execute_command(COM_BINLOG_DUMP, dump)
@@ -116,10 +117,10 @@ class Binlog:
             raise Disconnected(f"{code}: {text}")
         if packet[0] == 0xFE and len(packet) < 9:
             raise Disconnected("the server ended the stream")
-        time_s, kind, _server, size, end, flags = HEADER.unpack_from(packet, 1)
+        _time, kind, _server, size, end, flags = HEADER.unpack_from(packet, 1)
         if flags & ARTIFICIAL:
             end = 0
         if kind == FORMAT_DESCRIPTION:
             # Each file says whether its events end with a checksum; this event always does.
             self._checksum_bytes = 4 if packet[-5] else 0
-        return Event(time_s, kind, end - size if end else 0, end, packet[1 : len(packet) - self._checksum_bytes])
+        return Event(kind, end - size if end else 0, end, packet[1 : len(packet) - self._checksum_bytes])

@@ -25,17 +25,11 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def second(time_s: int) -> str:
-    """Write a binlog header's whole second."""
-    return dt.datetime.fromtimestamp(time_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
-
-
 class Writer:
-    """Writes records the way one task's settings say; remembers which change came before."""
+    """Writes records the way one task's settings say."""
 
     def __init__(self, settings: Settings, task_id: str) -> None:
         self.settings, self.task_id = settings, task_id
-        self._previous: tuple[int, int] | None = None
         if settings.pretty:
             self._encode = json.JSONEncoder(ensure_ascii=False, indent="\t", default=_refuse).encode
         else:
@@ -47,7 +41,7 @@ class Writer:
         return self._text({"data": self._data(table, row), "metadata": metadata}), key
 
     def changes(
-        self, table: Table, operation: str, images: Sequence[Row], place: dict[str, Any], first: int
+        self, table: Table, operation: str, images: Sequence[Row], transaction: int
     ) -> list[Record | RecordError]:
         """Write the changes of one row event; what cannot be written stands there as the error that says why.
 
@@ -55,24 +49,16 @@ class Writer:
             table: Whose rows these are.
             operation: insert, update or delete.
             images: One a row; of an update two, before and after.
-            place: transaction-id, commit-timestamp and stream-position of the transaction.
-            first: Number within the transaction of the event's first change.
+            transaction: The transaction-id.
         """
-        settings, transaction = self.settings, place["transaction-id"]
+        settings = self.settings
         update = operation == "update"
         befores, afters = (images[::2], images[1::2]) if update else (images, images)
         written: list[Record | RecordError] = []
         built = now()
-        for number, (before, after) in enumerate(zip(befores, afters, strict=True), first):
+        for before, after in zip(befores, afters, strict=True):
             metadata, key = self._metadata(table, operation, after, built)
-            if settings.transaction_details:
-                metadata |= place
-                metadata["transaction-record-id"] = number
-                if self._previous:
-                    metadata["prev-transaction-id"], metadata["prev-transaction-record-id"] = self._previous
-                self._previous = transaction, number
-            else:
-                metadata["transaction-id"] = transaction
+            metadata["transaction-id"] = transaction
             record: dict[str, Any] = {"data": self._data(table, after)}
             if update and settings.before_image:
                 record[settings.before_image] = self._before(table, before, after)

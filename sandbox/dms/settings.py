@@ -48,7 +48,6 @@ class Settings:
 
     full_load: bool
     pretty: bool
-    transaction_details: bool
     partition_value: bool
     partition_schema_table: bool
     control_details: bool
@@ -154,7 +153,6 @@ def parse(task: dict[str, Any]) -> Settings:
     return Settings(
         full_load="full-load" in task.get("MigrationType", "cdc"),
         pretty=message_format == "json",
-        transaction_details=kinesis.get("IncludeTransactionDetails", False),
         partition_value=kinesis.get("IncludePartitionValue", False),
         partition_schema_table=kinesis.get("PartitionIncludeSchemaTable", False),
         control_details=kinesis.get("IncludeControlDetails", False),

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped]  # has no types
 from pymysqlreplication.constants import FIELD_TYPE
+from pymysqlreplication.constants.CHARSET import Charset, charsets
 from pymysqlreplication.packet import BinLogPacketWrapper
 from pymysqlreplication.row_event import TableMapEvent
 
@@ -107,6 +108,28 @@ def table_name(event: bytes) -> tuple[str, str]:
     schema_end = 28 + event[27]
     name_start = schema_end + 2
     return event[28:schema_end].decode(), event[name_start : name_start + event[schema_end + 1]].decode()
+
+
+def learn_collations(link: Any, dbms: str) -> None:
+    """Tell mysql-replication every collation of a server; it knows only those of the servers of its time.
+
+    Args:
+        link: A connection to the server.
+        dbms: "mariadb" or "mysql".
+    """
+    with link.cursor() as cursor:
+        if dbms == "mariadb":
+            # Newer ones have a number for each character set that they apply to.
+            cursor.execute(
+                "select * from information_schema.columns where table_schema = 'information_schema' "
+                "and table_name = 'COLLATION_CHARACTER_SET_APPLICABILITY' and column_name = 'ID'"
+            )
+        newer = dbms == "mariadb" and cursor.fetchone() is not None
+        table = "collation_character_set_applicability" if newer else "collations"
+        cursor.execute(f"select id, character_set_name, collation_name from information_schema.{table}")
+        for number, charset, collation in cursor.fetchall():
+            if number is not None and charsets.by_id(number, dbms) is None:
+                charsets.add(Charset(int(number), charset, collation, dbms=dbms))
 
 
 def _parse(event: bytes, dbms: str) -> Any:

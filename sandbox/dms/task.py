@@ -11,6 +11,7 @@ Source: DMS user guide, "Error handling task settings", "Control table task sett
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from sandbox.dms import full_load
 from sandbox.dms.binlog import Binlog, Disconnected, Event
 from sandbox.dms.delivery import Delivery
 from sandbox.dms.errors import RecordError, TableError, TaskError, Undeliverable
-from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer, second
+from sandbox.dms.records import APPLY_EXCEPTIONS, SUSPENDED_TABLES, Record, Writer
 from sandbox.dms.settings import LOG_ERROR, STOP_TASK, SUSPEND_TABLE, Settings
 from sandbox.dms.tables import Row, Table, read_table, table_name
+from sandbox.mysql import binlog_end
 from sandbox.state import read_json, write_json
 
 QUERY, ROTATE, XID, TABLE_MAP, HEARTBEAT, XA_PREPARE = 2, 4, 16, 19, 27, 38
@@ -72,8 +74,7 @@ class Task:
         delivery.delivered = kept.get("delivered", 0)
         self._saved: tuple[object, ...] | None = None
         self._saved_s = 0.0
-        self._place: dict[str, Any] = {}
-        self._record = 0
+        self._transaction = 0  # the id of the one that is read; 0 between two
         self._standalone = True
         self._tables: dict[int, Table | None] = {}
         self._maps: dict[bytes, Table | None] = {}
@@ -83,7 +84,7 @@ class Task:
         """Run until told to stop.
 
         Raises:
-            TaskError: It cannot go on. What came before the cause is delivered.
+            TaskError: It cannot go on. What came before the cause is delivered, unless the cause is a fault of ours.
         """
         try:
             self._run(with_full_load)
@@ -91,6 +92,14 @@ class Task:
             if self.delivery.flush() and self.file:
                 self._save()
             raise
+        except (pymysql.err.MySQLError, OSError):
+            raise  # the source's or this machine's: whoever watches the task starts it again
+        except Exception as error:  # noqa: BLE001 - whatever it is, it shall be told
+            # Started again it would only fail again, and nobody would be told.
+            traceback.print_tb(error.__traceback__)  # without its message, which may hold values
+            raise TaskError(
+                f"at {self.file}:{self.position} the stand-in itself failed ({type(error).__name__})"
+            ) from None
 
     def _run(self, with_full_load: bool) -> None:
         if with_full_load or not self.file:
@@ -130,9 +139,8 @@ class Task:
         except pymysql.err.OperationalError:
             return False
         try:
+            file, position = binlog_end(link)
             with link.cursor() as cursor:
-                cursor.execute("show master status")
-                file, position, *_ = cursor.fetchone()
                 cursor.execute("start transaction with consistent snapshot")
             self.suspended.clear()
             self.delivery.add(self.writer.create_table(self.settings.control_schema, APPLY_EXCEPTIONS))
@@ -148,7 +156,7 @@ class Task:
         finally:
             link.close()
         if self.delivery.flush():
-            self.file, self.position = file, int(position)
+            self.file, self.position = file, position
             self._save()
         return True
 
@@ -188,7 +196,7 @@ class Task:
         applied = isinstance(error, Undeliverable) and operation in APPLY_POLICIES
         policy = APPLY_POLICIES[operation] if applied else "DataErrorPolicy"
         action = self.settings.policies[policy]
-        at = f" of the transaction at {self._place['stream-position']}" if self._place else ""
+        at = f" of the transaction at {self.file}:{self._transaction & 0xFFFFFFFF}" if self._transaction else ""
         told = f"{schema}.{table}: the {operation}{at} cannot be sent: {error} ({policy} {action})"
         if action == STOP_TASK:
             raise TaskError(told)
@@ -258,31 +266,29 @@ class Task:
             self._query(event)
         elif kind == ROTATE:
             self.file, self.position = content[27:].decode(), int.from_bytes(content[19:27], "little")
-            self._place = {}
+            self._transaction = 0
         elif kind in COMPRESSED:
-            raise TaskError("the binlog is compressed, which DMS does not read; set log_bin_compress=OFF on the server")
-        elif kind != HEARTBEAT and event.end and not self._place:
+            raise TaskError(
+                "the binlog is compressed, or holds parts of JSON documents, which DMS does not read; set log_bin_compress=OFF "
+                "(MariaDB), binlog_transaction_compression=OFF and binlog_row_value_options='' (MySQL) on the server"
+            )
+        elif kind != HEARTBEAT and event.end and not self._transaction:
             self.position = event.end
 
     def _begin(self, event: Event) -> None:
         number = int(self.file.rpartition(".")[2])
-        self._place = {
-            "transaction-id": (number << 32) + event.start,
-            "commit-timestamp": second(event.time_s),
-            "stream-position": f"{self.file}:{event.start}",
-        }
-        self._record = 1
+        self._transaction = (number << 32) + event.start
         self._standalone = event.kind != MARIADB_GTID or bool(event.content[31] & STANDALONE)
 
     def _end(self, event: Event) -> None:
-        self.position, self._place = event.end, {}
+        self.position, self._transaction = event.end, 0
 
     def _query(self, event: Event) -> None:
         """See how a QUERY event moves the transaction: BEGIN, its end, or a statement that is a transaction."""
         content = event.content
         text_start = 19 + 13 + int.from_bytes(content[19 + 11 : 19 + 13], "little") + content[19 + 8] + 1
         text = content[text_start : text_start + 16].upper()
-        if text == b"BEGIN":
+        if text == b"BEGIN" or text.startswith(b"XA START"):  # MySQL begins an XA transaction by this statement
             self._standalone = False
         elif self._standalone or text in {b"COMMIT", b"ROLLBACK"}:
             self._end(event)
@@ -327,11 +333,19 @@ class Task:
         bitmap_size = (columns + 7) // 8
         bitmaps = content[at : at + bitmap_size * (2 if operation == "update" else 1)]
         at += len(bitmaps)
-        if int.from_bytes(bitmaps[:bitmap_size], "little") != (1 << columns) - 1:
-            raise TaskError("the binlog has no full row images; set binlog_row_image=FULL on the server")
-        images: list[Row] = list(table.images(content, at))
-        records = self.writer.changes(table, operation, images, self._place, self._record)
-        self._record += len(records)
+        every = (1 << columns) - 1  # MySQL sets the bits after the last column too
+        if int.from_bytes(bitmaps[:bitmap_size], "little") & every != every:
+            raise TaskError(
+                f"{table.schema}.{table.name}: the binlog has no full row images; set binlog_row_image=FULL on the server"
+            )
+        try:
+            images: list[Row] = list(table.images(content, at))
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost in silence
+            raise TaskError(
+                f"{table.schema}.{table.name}: a row of the transaction after {self.file}:{self.position} is not understood "
+                f"({type(error).__name__})"
+            ) from None
+        records = self.writer.changes(table, operation, images, self._transaction)
         self._deliver(table.schema, table.name, operation, records)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from pymysqlreplication.constants import FIELD_TYPE
 
+from sandbox.dms import documents
 from sandbox.dms.errors import TableError
 from sandbox.dms.settings import Settings
 
@@ -32,7 +33,12 @@ class Unreadable:
 Value = int | float | str | Unreadable | None
 Reader = Callable[[bytes, int], tuple[Value, int]]
 Make = Callable[[Any, Settings], Reader]
-CODECS = {"ucs2": "utf-16-be", "utf16": "utf-16-be", "utf32": "utf-32-be", "latin2": "iso8859-2", "latin5": "iso8859-9"}
+# MySQL's names of character sets that Python knows by others.
+CODECS = {
+    "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be", "latin2": "iso8859-2",
+    "latin5": "iso8859-9", "latin7": "iso8859-13", "hp8": "hp-roman8", "macce": "mac-latin2", "macroman": "mac-roman",
+    "eucjpms": "euc-jp",
+}  # fmt: skip
 DECIMAL_DIGITS_IN_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 EXACT_DIGITS, LARGE_DIGITS = 10**16, 10**18
 
@@ -103,15 +109,34 @@ def _chars(column: Any, settings: Settings) -> Reader:
 
 
 def _blobs(column: Any, settings: Settings) -> Reader:
-    charset = {FIELD_TYPE.GEOMETRY: "binary", FIELD_TYPE.JSON: "utf8"}.get(column.type, column.character_set_name)
+    charset = "binary" if column.type == FIELD_TYPE.GEOMETRY else column.character_set_name
     return _strings(column.name, column.length_size, 0, charset, settings)
 
 
-def _strings(name: str, length_size: int, padded: int, charset: str, settings: Settings) -> Reader:
-    def raw(buffer: bytes, at: int) -> tuple[bytes, int]:
+def _documents(column: Any, _settings: Settings) -> Reader:
+    raw = _raw(column.length_size)
+
+    def read(buffer: bytes, at: int) -> tuple[Value, int]:
+        content, end = raw(buffer, at)
+        try:
+            return cut(documents.text(content)), end
+        except (ValueError, IndexError, struct.error):
+            return Unreadable(f"column {column.name} holds a document that is not understood"), end
+
+    return read
+
+
+def _raw(length_size: int) -> Callable[[bytes, int], tuple[bytes, int]]:
+    def read(buffer: bytes, at: int) -> tuple[bytes, int]:
         start = at + length_size
         end = start + int.from_bytes(buffer[at:start], "little")
         return buffer[start:end], end
+
+    return read
+
+
+def _strings(name: str, length_size: int, padded: int, charset: str, settings: Settings) -> Reader:
+    raw = _raw(length_size)
 
     if charset == "binary":
 
@@ -121,7 +146,10 @@ def _strings(name: str, length_size: int, padded: int, charset: str, settings: S
             return hexadecimal(content.ljust(padded, b"\0"), settings), end
 
         return read_bytes
-    decode = codecs.lookup(CODECS.get(charset, charset)).decode
+    try:
+        decode = codecs.lookup(CODECS.get(charset, charset)).decode
+    except LookupError:
+        raise TableError(f"column {name} has the character set {charset}, which is not known here") from None
 
     def read_text(buffer: bytes, at: int) -> tuple[Value, int]:
         content, end = raw(buffer, at)
@@ -261,7 +289,7 @@ READERS: dict[int, Make] = {
     FIELD_TYPE.STRING: _chars,
     FIELD_TYPE.BLOB: _blobs,
     FIELD_TYPE.GEOMETRY: _blobs,
-    FIELD_TYPE.JSON: _blobs,
+    FIELD_TYPE.JSON: _documents,
     FIELD_TYPE.ENUM: lambda column, _settings: _enums(column.size, column.enum_values),
     FIELD_TYPE.SET: lambda column, _settings: _sets(column.size, column.set_values),
     FIELD_TYPE.BIT: lambda column, settings: _bits(column.bytes, column.bits, settings),

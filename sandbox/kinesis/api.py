@@ -57,6 +57,7 @@ class Kinesis:
             "GetRecords": self._get_records,
             "SplitShard": self._split_shard,
             "MergeShards": self._merge_shards,
+            "UpdateShardCount": self._update_shard_count,
             "IncreaseStreamRetentionPeriod": self._increase_retention,
             "DecreaseStreamRetentionPeriod": self._decrease_retention,
         }
@@ -196,6 +197,18 @@ class Kinesis:
         shard, other = stream.shard(request["ShardToMerge"]), stream.shard(request["AdjacentShardToMerge"])
         self.store.merge(stream, shard, other)
         return ""
+
+    def _update_shard_count(self, request: Json) -> Json:
+        stream, wanted = self._stream(request), request["TargetShardCount"]
+        if request["ScalingType"] != "UNIFORM_SCALING":
+            raise ValidationFailed("Value at 'scalingType' failed to satisfy constraint: UNIFORM_SCALING")
+        current = self.store.scale(stream, wanted)
+        return {
+            "StreamName": stream.name,
+            "StreamARN": stream.arn,
+            "CurrentShardCount": current,
+            "TargetShardCount": wanted,
+        }
 
     # Records
 

@@ -38,6 +38,12 @@ class ProvisionedThroughputExceeded(KinesisError):
     name = "ProvisionedThroughputExceededException"
 
 
+class LimitExceeded(KinesisError):
+    """A limit of the stream or the account does not allow it."""
+
+    name = "LimitExceededException"
+
+
 class ExpiredIterator(KinesisError):
     """An iterator is older than five minutes."""
 

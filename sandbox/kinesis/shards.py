@@ -3,18 +3,19 @@
 A record's place in a shard is its *counter*: the nanosecond of its arrival, or one more than the record before.
 So counters grow, are not dense, and tell the arrival time; a sequence number is a counter in Kinesis's 56 digits.
 
-Source: Kinesis API reference, Shard, SplitShard, MergeShards.
+Source: Kinesis API reference, Shard, SplitShard, MergeShards, UpdateShardCount.
 """
 
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sandbox.kinesis.errors import InvalidArgument, ResourceInUse, ResourceNotFound
+from sandbox.kinesis.errors import InvalidArgument, LimitExceeded, ResourceInUse, ResourceNotFound
 from sandbox.kinesis.quota import ReadQuota
 
 HASH_KEYS = 1 << 128
 NS = 1_000_000_000
+SCALINGS_A_DAY_MAX = 10
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Stream:
     created_ns: int
     retention_hours: int
     shards: list[Shard]
+    scaled_ns: list[int] = field(default_factory=list)  # when UpdateShardCount was called; a restart forgets it
 
     def shard(self, wanted: str) -> Shard:
         """Find a shard by its id."""
@@ -116,3 +118,14 @@ def check_merge(shard: Shard, other: Shard) -> None:
         raise ResourceInUse(f"Shards {shard.shard_id} and {other.shard_id} must both be open")
     if shard.end_hash + 1 != other.start_hash and other.end_hash + 1 != shard.start_hash:
         raise InvalidArgument(f"Shards {shard.shard_id} and {other.shard_id} are not adjacent")
+
+
+def check_scale(stream: Stream, current: int, wanted: int, now_ns: int) -> None:
+    """Refuse a number of shards that Kinesis refuses.
+
+    Source: Kinesis API reference, UpdateShardCount.
+    """
+    if not current / 2 <= wanted <= current * 2:
+        raise LimitExceeded(f"UpdateShardCount: from {current} shards at most to double, at least to half of them")
+    if sum(now_ns - then_ns < 24 * 3600 * NS for then_ns in stream.scaled_ns) >= SCALINGS_A_DAY_MAX:
+        raise LimitExceeded(f"UpdateShardCount: at most {SCALINGS_A_DAY_MAX} times within 24 hours")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.kinesis.errors import ResourceInUse, ResourceNotFound
-from sandbox.kinesis.shards import NS, Shard, Stream, check_merge, check_split, equal_ranges
+from sandbox.kinesis.shards import NS, Shard, Stream, check_merge, check_scale, check_split, equal_ranges
 
 PAGE_BYTES_MAX = 10 * 1024 * 1024
 TRIM_EVERY_NS = 30 * NS
@@ -147,6 +147,29 @@ class Store:
             merged = Shard(number, _table(stream.name, number), start, end, first)
             merged.parent, merged.adjacent = shard.number, other.number
             self._add(stream, merged)
+
+    def scale(self, stream: Stream, count: int) -> int:
+        """Split and merge until so many shards of one size are open; gives how many were open before.
+
+        As in Kinesis, some shards live only between a split and a merge.
+
+        Raises:
+            LimitExceeded: More than double or less than half; or the eleventh time within 24 hours.
+        """
+        with self.lock:
+            before, now_ns = len(stream.open_shards()), self.now_ns()
+            check_scale(stream, before, count, now_ns)
+            stream.scaled_ns.append(now_ns)
+            for start, _ in equal_ranges(count):
+                shard = next(shard for shard in stream.open_shards() if start <= shard.end_hash)
+                if shard.start_hash < start:
+                    self.split(stream, shard, start)
+            for start, end in equal_ranges(count):
+                inside = [shard for shard in stream.open_shards() if start <= shard.start_hash <= end]
+                while len(inside) > 1:
+                    self.merge(stream, inside[0], inside[1])
+                    inside = [shard for shard in stream.open_shards() if start <= shard.start_hash <= end]
+            return before
 
     def _next(self, shard: Shard) -> int:
         return max(shard.tail + 1, self.now_ns())

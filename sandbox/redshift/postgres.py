@@ -32,6 +32,14 @@ READERS: Final = "analysts"  # a role that the sandbox's warehouse has from the 
 _UNPRIVILEGED: Final = "nobody"
 _START_S: Final = 180.0
 _STOP_S: Final = 20.0
+
+
+def _shared_buffers_mb() -> int:
+    """Give a warehouse a thirty-second of this machine's memory, between 128 and 512 MB."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(512, max(128, pages // (32 * 1024 * 1024)))
+
+
 # A stand-in need not survive a power cut, only its own death: no fsync, but whole pages.
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -42,7 +50,7 @@ _SETTINGS: Final = {
     "max_wal_senders": "0",
     "max_wal_size": "2GB",
     "max_connections": "120",
-    "shared_buffers": "128MB",
+    "shared_buffers": f"{_shared_buffers_mb()}MB",
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -24,6 +24,7 @@ from sandbox.redshift.lexer import quoted
 from sandbox.redshift.postgres import Postgres
 from sandbox.redshift.session import Plan, Session
 from sandbox.redshift.statements import plan
+from sandbox.redshift.statistics import analyze_grown
 from sandbox.redshift.trace import Trace
 
 WORKERS: Final = 16
@@ -116,6 +117,8 @@ class Workers:
             _roll_back(connection)
             self._end(job, traced, **self._failed(job, part, error))
         else:
+            if any(part.result is None for part in job.parts):  # not only questions
+                _analyze(connection)
             self._end(job, traced, status="FINISHED")
         finally:
             if not job.done:  # a fault of ours, which goes on to end this thread
@@ -183,6 +186,13 @@ def _planned(sql: str, parameters: dict[str, str]) -> Plan | Refused:
         return plan(sql, parameters)
     except Refused as refused:
         return refused
+
+
+def _analyze(connection: Connection) -> None:
+    try:
+        analyze_grown(connection)
+    except psycopg.Error:  # cancelled, or a table went away: what the job did is committed
+        _roll_back(connection)
 
 
 def _interrupt(connection: Connection) -> None:

@@ -47,7 +47,7 @@ def sold(place: Place) -> Iterator[list[tuple[Any, ...]]]:
     bucket, key = place.endpoints["staging_bucket"], f"sold-{uuid.uuid4().hex}.csv"
     lines = ["|".join("\\N" if value is None else str(value) for value in (*row, "0", "s")) for row in rows]
     place.client("s3").put_object(Bucket=bucket, Key=key, Body="\n".join(lines).encode())
-    columns = "ticket_id, event_id, sport_type, ticket_price, purchased_by, created_at, _freshet_version, _freshet_step"
+    columns = "ticket_id, event_id, sport_type, ticket_price, purchased_by, created_at, _freshet_hash, _freshet_commit"
     place.warehouse.run(
         [
             f"copy public.sport_event_activity ({columns}) from 's3://{bucket}/{key}' "
@@ -115,7 +115,7 @@ def test_a_day_that_changed_is_computed_anew(analyst: Analyst, sold: list[tuple[
     analyst.place.warehouse.run(
         [
             "insert into public.sport_event_activity (ticket_id, event_id, sport_type, ticket_price, purchased_by, created_at, "
-            f"_freshet_version, _freshet_step) values ({late[0]}, 1, 'edge', 8, 9, '2026-05-01 12:00:00', '0', 's')"
+            f"_freshet_hash, _freshet_commit) values ({late[0]}, 1, 'edge', 8, 9, '2026-05-01 12:00:00', 0, 's')"
         ]
     )
     analyst.runs("daily_sales", "-p", f"day={DAY}")

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,13 +67,12 @@ def test_a_run_in_which_dms_stops_does_not_end_well(
 ) -> None:
     """The job itself saw an idle stream: the command looks at DMS once more, and tells while it goes on."""
 
-    def idle(_jobs: object) -> list[int]:
+    def idle() -> int:
         commit(box, TOO_LARGE)
         wait_until_it_stops(box)
-        return [0]
+        return 0
 
-    monkeypatch.setattr(running, "start_job", lambda *_: None)
-    monkeypatch.setattr(running, "wait", idle)
+    monkeypatch.setattr(running, "start_job", lambda *_: SimpleNamespace(wait=idle))
     assert 1 == run_command(["run", PIPELINE, *options])
     assert "ApplyErrorInsertPolicy STOP_TASK" in capsys.readouterr().err
 
@@ -80,6 +80,5 @@ def test_a_run_in_which_dms_stops_does_not_end_well(
 def test_a_run_whose_dms_works_ends_well(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is alarmed."""
     commit(box, "insert into large values (1, 'small')")
-    monkeypatch.setattr(running, "start_job", lambda *_: None)
-    monkeypatch.setattr(running, "wait", lambda _jobs: [0])
+    monkeypatch.setattr(running, "start_job", lambda *_: SimpleNamespace(wait=lambda: 0))
     assert 0 == run_command(["run", PIPELINE, "--until-idle"])

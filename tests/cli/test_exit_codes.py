@@ -27,7 +27,6 @@ def no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ["query", "select 1; select 2"],
         ["query", "select 'open"],
         ["query", "@no_such_file.sql"],
-        ["run"],
         ["run", "no_such_pipeline"],
         ["run", PIPELINE, "--every", "soon"],
         ["run", PIPELINE, "--no-such-option"],
@@ -49,6 +48,7 @@ def test_wrong_input_is_two(arguments: list[str], capsys: pytest.CaptureFixture[
     "arguments",
     [
         ["query", "select 1"],
+        ["run"],
         ["run", PIPELINE],
         ["status"],
         ["verify", PIPELINE],

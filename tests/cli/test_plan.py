@@ -84,12 +84,16 @@ def test_a_plan_tells_what_is_read_joined_protected_shown_and_created(planned: C
     assert code == 0
     for line in (
         "sport_event_activity keeps public.sport_event_activity current",
-        f"reads  ticket_activity of {DATABASE}: a row each, by its primary key ticket_id",
-        "joins  ticket on ticket.ticket_id = activity.ticket_id  by PRIMARY",
-        "not followed yet: a change of theirs shows when the fact's row changes next",
+        f"reads    ticket_activity as activity of {DATABASE}: a row each, by its key ticket_id",
+        "joins    left ticket on ticket.ticket_id = activity.ticket_id",
+        "         left sport_event as event on event.event_id = ticket.event_id",
+        "follows  ticket, back to ticket_activity by index PRIMARY",
+        "         sport_event, back to ticket by index ticket_event",
+        "         customer, back to ticket_activity by index activity_customer",
         "protects   customer.email by tokenize, customer.phone by mask_digits",
         "creates    public.sport_event_activity, 16 columns, 2 of them Freshet's, distkey ticket_id, sortkey updated_at",
         "lets read  role analysts",
+        "deletes    ignore: a deleted row stays, as it was last read",
         "! name looks personal and leaves in the clear; if it is, declare it under pii",
         "ready: freshet run sport_event_activity",
     ):
@@ -105,9 +109,105 @@ def test_json_holds_the_same(planned: Callable[..., tuple[int, str]], capsys: py
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (code, printed, told["ok"], told["errors"]) == (0, "", True, [])
     assert told["protects"] == {"customer.email": "tokenize", "customer.phone": "mask_digits"}
-    assert [join["index"] for join in told["joins"]] == ["PRIMARY"] * 3
+    assert [("left", True)] * 3 == [(join["kind"], join["followed"]) for join in told["joins"]]
+    walk = {"changed": "sport_event", "finds": "ticket", "by": ["event_id"], "index": "ticket_event"}
+    assert walk == told["walks"][1]
+    assert ["ticket_activity", "ticket", "sport_event", "customer"] == told["captures"]
+    assert (None, {"sweep": False, "parents": []}) == (told["where"], told["cascades"])
     assert [column["name"] for column in told["columns"] if column["looks_personal"]] == ["name"]
     assert told["ddl"][0].startswith('create table if not exists "public"."sport_event_activity"')
+
+
+def test_filters_inner_joins_deletes_and_cascades_are_told_in_words(
+    edited: Callable[..., Path],
+    planned: Callable[..., tuple[int, str]],
+    source: MySQLConnectionAbstract,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A reviewer reads which rows are there, what becomes of deleted ones, and what a sweep costs; a script too."""
+    changed = {
+        "left join ticket ": "join ticket ",
+        "activity.purchased_by\n": "activity.purchased_by -- where 'x'\nwhere  ticket.ticket_price > 10\n"
+        "  and /* no */ (customer.name <> '--  it' or event.location is null); -- end\n",
+    }
+    folder = edited(changed, {"deletes: ignore": "deletes: mark\ncascades: sweep"})
+    with source.cursor() as cursor:
+        cursor.execute("alter table ticket_activity drop foreign key activity_of_ticket")
+        cursor.execute(
+            "alter table ticket_activity add constraint activity_of_ticket foreign key (ticket_id)"
+            " references ticket (ticket_id) on delete cascade"
+        )
+        try:
+            code, printed = planned(folder)
+            planned(folder, json_output=True)
+        finally:
+            cursor.execute("alter table ticket_activity drop foreign key activity_of_ticket")
+            cursor.execute(
+                "alter table ticket_activity add constraint activity_of_ticket foreign key (ticket_id)"
+                " references ticket (ticket_id)"
+            )
+    condition = "ticket.ticket_price > 10 and (customer.name <> '--  it' or event.location is null)"
+    assert 0 == code
+    for line in (
+        "joins    inner ticket on ticket.ticket_id = activity.ticket_id",
+        "         left sport_event as event on event.event_id = ticket.event_id",
+        f"where    {condition}",
+        "creates    public.sport_event_activity, 17 columns, 3 of them Freshet's",
+        "deletes    mark: a deleted row stays and is marked in _freshet_deleted_at",
+        "! cascades: sweep: each batch with a deleted or moved row of ticket reads all of ticket_activity again (about 0 rows)",
+    ):
+        assert line in printed
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (condition, "mark", {"sweep": True, "parents": ["ticket"]}) == (
+        *(told["where"], told["deletes"]),
+        told["cascades"],
+    )
+    assert "inner" == told["joins"][0]["kind"]
+
+
+def test_a_sweep_that_nothing_asks_for_is_told(
+    edited: Callable[..., Path], planned: Callable[..., tuple[int, str]]
+) -> None:
+    """`cascades: sweep` without a foreign key that changes rows is superfluous."""
+    _, printed = planned(edited(yaml={"deletes: ignore": "deletes: apply\ncascades: sweep"}))
+    assert "! cascades: sweep is not needed: no foreign key changes rows that the binlog does not tell" in printed
+    assert "deletes    apply: a deleted row is deleted" in printed
+
+
+def test_a_key_that_redshift_takes_for_another_is_told(
+    tmp_path: Path, planned: Callable[..., tuple[int, str]], source: MySQLConnectionAbstract
+) -> None:
+    """A text key that tells 'a' from 'a ' may hold values that have no row in Redshift."""
+    folder = tmp_path / "codes"
+    folder.mkdir()
+    (folder / "select.sql").write_text("select code from code")
+    (folder / "pipeline.yaml").write_text("target: public.codes\nkeys: [code]\n")
+    with source.cursor() as cursor:
+        cursor.execute("create table code (code varchar(9) collate utf8mb4_nopad_bin primary key)")
+        try:
+            code, printed = planned(folder)
+        finally:
+            cursor.execute("drop table code")
+    assert 0 == code
+    assert (
+        "! code.code tells 'a' from 'a ', and Redshift does not: a row whose key ends in a blank is quarantined"
+        in printed
+    )
+
+
+def test_a_plan_fits_a_screen_of_80_columns(source: MySQLConnectionAbstract, spark: SparkSession) -> None:
+    """Whatever is told of the example stands in lines of 80 characters, each way back in one."""
+    console = Console(file=StringIO(), width=80)
+    run_plan(
+        EXAMPLE,
+        lambda: contextlib.nullcontext((source, DATABASE)),
+        lambda: contextlib.nullcontext(spark),
+        console,
+        json_output=False,
+    )
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined] # StringIO
+    assert 80 >= max(len(line) for line in lines)
+    assert "         customer, back to ticket_activity by index activity_customer" in lines
 
 
 def test_a_leak_is_told_before_anything_is_asked(edited: Callable[..., Path]) -> None:

@@ -35,6 +35,20 @@ def test_every_error_policy_is_explicit_and_stops_the_task() -> None:
     assert dict.fromkeys(POLICIES, "STOP_TASK") | OTHERS == task_settings()["ErrorBehavior"]
 
 
+def test_dms_captures_changes_only() -> None:
+    """No full load: a row that a change record does not name comes by a sweep (migration type `cdc`)."""
+    ((_, _, task),) = resources("AWS::DMS::ReplicationTask")
+    assert "cdc" == task["MigrationType"]
+    assert "FullLoadSettings" not in task_settings()
+
+
+def test_large_objects_do_not_travel() -> None:
+    """Only keys are read from a record; what DMS would cut at LobMaxSize is left out (target metadata task settings)."""
+    target = task_settings()["TargetMetadata"]
+    assert target["SupportLobs"] is False
+    assert ["SupportLobs"] == [name for name in target if "Lob" in name]
+
+
 def test_dms_lists_the_tables_that_it_suspends() -> None:
     """Should a policy be changed by hand, the job hears of it (control table task settings)."""
     assert task_settings()["ControlTablesSettings"]["SuspendedTablesTableEnabled"] is True

@@ -116,10 +116,10 @@ def test_an_update_restarts_the_streaming_job_only(person: Person) -> None:
     assert "nothing to change" in person.deploys("--yes")  # the value stays without being said again
 
 
-def test_the_number_of_shards_stays(person: Person) -> None:
-    """The job would end with ShardsChanged; it says so before anything is touched."""
+def test_another_number_of_shards_is_deployed(person: Person) -> None:
+    """The job follows a stream that is split or merged, while it runs."""
     person.deploys("--yes", "--set", "ShardCount=3")
-    assert "the stack's stream has 3 shards for good" in person.deploys("--yes", "--set", "ShardCount=4", code=2)
+    assert "1 to update" in person.deploys("--dry-run", "--set", "ShardCount=4")
     assert "nothing to change" in person.deploys("--yes", "--set", "ShardCount=3")
 
 

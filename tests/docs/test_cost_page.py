@@ -14,6 +14,7 @@ from freshet.cli.context import ROOT
 from freshet.deploy.templates import check_parameter
 from freshet.pipeline.definition import load_definition
 from streaming_job.metrics import METRICS
+from streaming_job.running import STEP_OF
 from tests.cloudformation.templates import resources, template
 
 PAGE = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ DEFAULTS: Final = {
     name: float(rule["Default"]) for name, rule in PARAMETERS.items() if rule["Type"] == "Number" and "Default" in rule
 }
 LOADS: Final = (0, 1, 2)
-STEPS: Final = ("read", "newest", "lookup", "stage", "merge")
+STEPS: Final = tuple(sorted({"read", "commit", *STEP_OF.values()}))
 Row = list[str]
 Change = Mapping[str, float]
 

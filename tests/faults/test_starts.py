@@ -11,7 +11,7 @@ import streaming_job.connect
 from sandbox import control
 from streaming_job.connect import connect_job
 from streaming_job.stopping import Stopping
-from tests.river import River
+from tests.river import River, eventually
 
 # Before, none of these was tried more than five times in all: three by botocore, five by `data_api.patiently`.
 ABSENT_FOR = 6
@@ -35,7 +35,6 @@ class Waits(Stopping):
 
 def works(river: River, stopping: Waits) -> None:
     """Start the job, which has to wait, and let it carry a row."""
-    river.put(river.sale(1, 5))
     with closing(connect_job(river.arguments(), river.spark, stopping)) as job:
         job.work()
     assert ABSENT_FOR == stopping.pauses
@@ -45,6 +44,7 @@ def works(river: River, stopping: Waits) -> None:
 @pytest.mark.parametrize("part", ["mysql", "redshift"])
 def test_a_server_that_is_away(own_stream: River, part: str) -> None:
     """The real one, stopped."""
+    own_stream.sell([1], 5)
     state = own_stream.place.state
     control.stop_service(state, part)
     try:
@@ -57,6 +57,7 @@ def test_a_server_that_is_away(own_stream: River, part: str) -> None:
 def test_a_service_that_is_away(own_stream: River, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Nobody answers, whatever botocore tries."""
     service, _, operation = call.partition(".")
+    own_stream.sell([1], 5)
     away = True
 
     def lose(**_: Any) -> None:
@@ -67,22 +68,32 @@ def test_a_service_that_is_away(own_stream: River, monkeypatch: pytest.MonkeyPat
         nonlocal away
         away = False
 
+    def losing(client: Any) -> Any:
+        client.meta.events.register(f"before-send.{service}.{operation}", lose)
+        return client
+
     class Session(streaming_job.connect.boto3.Session):  # type: ignore[misc, name-defined]
         def client(self, name: str, **how: Any) -> Any:
             client = super().client(name, **how)
-            if name == service:
-                client.meta.events.register(f"before-send.{service}.{operation}", lose)
-            return client
+            return losing(client) if name == service else client
+
+    aws_client = streaming_job.connect.aws_client
+
+    def clients_of_tasks(name: str, *how: int) -> Any:
+        aws_client.cache_clear()
+        client = aws_client(name, *how)
+        return losing(client) if name == service else client
 
     monkeypatch.setattr(streaming_job.connect.boto3, "Session", Session)
+    monkeypatch.setattr(streaming_job.connect, "aws_client", clients_of_tasks)
     works(own_stream, Waits(back))
 
 
 def test_redshift_goes_away_between_connecting_and_starting(own_stream: River) -> None:
-    """The step that takes the ledger over waits too."""
+    """The commit that takes the ledger over waits too."""
     state = own_stream.place.state
     stopping = Waits(lambda: control.start_service(state, "redshift"))
-    own_stream.put(own_stream.sale(1, 5))
+    own_stream.sell([1], 5)
     with closing(connect_job(own_stream.arguments(), own_stream.spark, stopping)) as job:
         control.stop_service(state, "redshift")
         try:
@@ -91,3 +102,20 @@ def test_redshift_goes_away_between_connecting_and_starting(own_stream: River) -
             control.start_service(state, "redshift")
     assert ABSENT_FOR == stopping.pauses
     assert [1] == [row[0] for row in own_stream.actual()]
+
+
+@pytest.mark.parametrize("part", ["mysql", "redshift", "aws"])
+def test_a_part_that_restarts_under_a_running_job(own_stream: River, part: str) -> None:
+    """The job connects again, and goes on from where it was; nothing is counted twice."""
+    own_stream.sell([9], 5)
+    own_stream.drain()
+    state = own_stream.place.state
+    with own_stream.running():
+        own_stream.sell([1, 2], 5)
+        eventually(lambda: own_stream.ledger()["received"] == 3, "the job works")
+        control.stop_service(state, part)
+        control.start_service(state, part)
+        own_stream.sell([3], 6)
+        eventually(lambda: own_stream.expected() == own_stream.actual(), "the job goes on")
+        eventually(lambda: own_stream.ledger()["received"] == 4, "each record is counted")
+    assert 4 == own_stream.ledger()["received"]

@@ -4,19 +4,20 @@ import pytest
 
 from freshet.errors import LostData, WrongStream
 from tests.faults.control import forget, inject, injected
-from tests.river import River
+from tests.river import River, deletes
 
 
 @pytest.mark.parametrize("fault", ["throttle", "expire_iterator", "empty_page"])
 def test_a_reader_that_is_hindered_goes_on_and_loses_nothing(own_stream: River, fault: str) -> None:
     """ProvisionedThroughputExceeded, ExpiredIterator, and empty pages far from the tip."""
     url = own_stream.place.endpoints["aws"]["endpoint_url"]
-    own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 21)])
+    own_stream.drain()
+    own_stream.sell(range(1, 21), 5)
     before = injected(url)
     inject(url, operation="GetRecords", fault=fault, times=3)
     own_stream.drain()
     assert 3 == injected(url) - before
-    assert list(range(1, 21)) == [row[0] for row in own_stream.actual()]
+    assert own_stream.expected() == own_stream.actual()
     assert 20 == own_stream.ledger()["received"]
 
 
@@ -26,34 +27,42 @@ def age(river: River) -> None:
 
 
 def test_records_that_expired_unread_stop_the_job(own_stream: River) -> None:
-    """Kinesis itself would go on in silence; the message names the shard and the way on, which then works."""
-    own_stream.put(own_stream.sale(1, 5))
+    """Kinesis itself would go on in silence; the message names the shard and the way on, whose sweep finds what was lost."""
+    own_stream.change(deletes("apply"))
+    own_stream.sell(range(1, 6), 5)
     own_stream.drain()
-    own_stream.put(own_stream.sale(2, 5))
+    own_stream.sell([6, 7], 5)
+    own_stream.run_sql("delete from ticket_activity where ticket_id = 1", "update customer set name = 'Kim'")
+    own_stream.put(own_stream.sale(1, 5, operation="delete"))
     forget(own_stream.place.endpoints["aws"]["endpoint_url"], own_stream.stream)
     age(own_stream)
-    with pytest.raises(LostData, match="--from-start"):
-        own_stream.drain()
-    own_stream.put(own_stream.sale(3, 5))
-    own_stream.drain(from_start=True)
-    assert [1, 3] == [row[0] for row in own_stream.actual()]
+    before = own_stream.target()
+    for how in ({}, {"take_over": True}):
+        with pytest.raises(LostData, match=r"shardId-[0-9]+ was .* --accept-gap"):
+            own_stream.drain(**how)
+    assert before == own_stream.target()
+    own_stream.sell([8], 5)
+    own_stream.drain(accept_gap=True)
+    assert own_stream.expected() == own_stream.actual()
+    own_stream.sell([9], 5)
+    own_stream.drain()
+    assert own_stream.expected() == own_stream.actual()
 
 
 def test_a_pipeline_that_was_down_for_days_but_lost_nothing_goes_on(own_stream: River) -> None:
     """The last record read is still in the stream: so is everything after it."""
-    own_stream.put(*[own_stream.sale(1, 5, schema_name="elsewhere")] * 40, *[own_stream.sale(1, 5)])
-    for shard in (1, 2, 3, 4, 5, 6, 7):  # something in each shard, so that each has a record to look for
-        own_stream.put(own_stream.sale(shard, 5), key=str(shard))
+    own_stream.sell(range(1, 21), 5, keys_apart=True)  # something in each shard, so that each has a record to look for
     own_stream.drain()
     age(own_stream)
-    own_stream.put(own_stream.sale(9, 5))
+    own_stream.sell([30], 5)
     own_stream.drain()
-    assert 9 in [row[0] for row in own_stream.actual()]
+    assert own_stream.expected() == own_stream.actual()
+    assert 21 == own_stream.ledger()["received"]
 
 
 def test_another_stream_of_the_same_name_stops_the_job(own_stream: River) -> None:
     """Its sequence numbers mean nothing in the ledger."""
-    own_stream.put(own_stream.sale(1, 5))
+    own_stream.sell([1], 5)
     own_stream.drain()
     own_stream.warehouse_run(
         f"update freshet.{own_stream.name}_state set stream_created_at = stream_created_at - interval '1 hour'"

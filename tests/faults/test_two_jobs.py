@@ -11,7 +11,7 @@ from tests.river import River
 
 
 def start(river: River, lock: Path, **arguments: object) -> "subprocess.Popen[str]":
-    command = river.command(lock_file=lock, until_idle=False, **arguments)
+    command = river.command(lock_folder=lock, until_idle=False, **arguments)
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -22,7 +22,7 @@ def heard(job: "subprocess.Popen[str]", event: str) -> bool:
 
 def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream: River, tmp_path: Path) -> None:
     """The lock file keeps accidents out; the ledger decides when it is meant."""
-    lock = tmp_path / "job.lock"
+    lock = tmp_path / "locks"
     first = start(own_stream, lock)
     assert heard(first, "started")
     second = start(own_stream, lock)
@@ -31,7 +31,7 @@ def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream:
     assert "--take-over" in said
     third = start(own_stream, lock, take_over=True)
     assert heard(third, "started")
-    own_stream.put(*[own_stream.sale(ticket, 5) for ticket in range(1, 21)])
+    own_stream.sell(range(1, 21), 5)
     _, last_words = first.communicate(timeout=HANGS_S)
     assert first.returncode == 1
     assert "StaleBatch" in last_words
@@ -42,7 +42,9 @@ def test_a_second_job_refuses_and_one_that_takes_over_ends_the_first(own_stream:
     _, last_words = third.communicate(timeout=HANGS_S)
     assert third.returncode == 0, last_words
     assert "Traceback" not in last_words
-    assert len(own_stream.actual()) == 20
-    assert own_stream.ledger()["merged"] == 20
-    runs = own_stream.warehouse_rows(f"select distinct run from freshet.{own_stream.name}_steps where kind = 'batch'")
-    assert len(runs) == 1
+    assert own_stream.expected() == own_stream.actual()
+    assert 20 == own_stream.ledger()["received"]
+    commits = own_stream.warehouse_rows(
+        f"select run, received from freshet.{own_stream.name}_commits where received > 0 order by committed_at"
+    )
+    assert 1 == len({row["run"] for row in commits})

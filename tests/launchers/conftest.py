@@ -155,7 +155,8 @@ def source_admin(place: Place) -> Iterator[dict[str, Any]]:
     """An administrator as RDS has one: the secret's username, password, host and port."""
     name, password = "dbmaster", uuid.uuid4().hex
     with administrator(place) as connection, connection.cursor() as cursor:
-        cursor.execute(f"create or replace user {name}@'%' identified by '{password}'")
+        cursor.execute(f"drop user if exists {name}@'%'")
+        cursor.execute(f"create user {name}@'%' identified by '{password}'")
         cursor.execute(f"grant all on *.* to {name}@'%' with grant option")
     mysql = place.endpoints["mysql"]
     yield {"username": name, "password": password, "host": mysql["host"], "port": mysql["port"]}

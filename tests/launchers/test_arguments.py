@@ -62,7 +62,8 @@ SPARKS = ["staging_bucket", "workgroup", "warehouse_database", "copy_role"]
 PROGRAMS: dict[str, tuple[Callable[[Sequence[str]], Any], list[str], str]] = {
     "bootstrap": (module("cloudformation/bootstrap.py").parse, BOOTSTRAP, "--target_shema"),
     "streaming_job": (
-        streaming.parse, ["pipeline_folder", "source_database", "source_secret", "token_secret", "stream", *SPARKS], "--untl_idle"
+        streaming.parse, ["pipeline_folders", "source_database", "source_secret", "token_secret", "stream", *SPARKS],
+        "--untl_idle",
     ),
     "export_dynamodb": (export.parse, ["export_folder", *SPARKS], "--dryrun"),
     "run_sql": (run_sql.parse, ["db", "bucket", "file"], "--paramters"),

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from freshet.cli.context import Place
+from freshet.ledger.ledger import Ledger
 from freshet.pipeline.connection import connect
 from freshet.pipeline.protection import read_token_key
 from freshet.redshift.data_api import Warehouse
-from freshet.redshift.ledger import Ledger
 from tests.launchers.conftest import Shell, administrator
 
 
@@ -64,14 +64,15 @@ class Prepared:
 
 @pytest.fixture(scope="module")
 def rds(place: Place) -> Iterator[None]:
-    """MariaDB with the one procedure of RDS that the job calls; it notes what it was told.
+    """A server with the one procedure of RDS that the job calls; it notes what it was told.
 
     Source: RDS user guide, "mysql.rds_set_configuration".
     """
     with administrator(place) as connection, connection.cursor() as cursor:
         cursor.execute("create table if not exists mysql.told (name varchar(30), value int)")
+        cursor.execute("drop procedure if exists mysql.rds_set_configuration")
         cursor.execute(
-            "create or replace procedure mysql.rds_set_configuration(in name varchar(30), in value int) "
+            "create procedure mysql.rds_set_configuration(in name varchar(30), in value int) "
             "insert into mysql.told values (name, value)"
         )
     yield None

@@ -42,7 +42,7 @@ def test_it_keeps_the_table_current_there(river: River, glue: Glue, tmp_path: Pa
     river.wait_for_dms()
     bucket = river.place.endpoints["staging_bucket"]
     arguments = [
-        "--pipeline_folder", f"s3://{bucket}/freshet/test/pipelines/abc/{river.name}",
+        "--pipeline_folders", f"s3://{bucket}/freshet/test/pipelines/abc/{river.name}",
         "--source_ca", f"s3://{bucket}/freshet/test/code/abc/authorities.pem",
         "--source_database", river.database, "--source_secret", river.place.endpoints["mysql_secret"],
         "--token_secret", river.place.endpoints["token_secret"], "--stream", river.stream, "--staging_bucket", bucket,
@@ -63,7 +63,9 @@ def test_it_keeps_the_table_current_there(river: River, glue: Glue, tmp_path: Pa
     assert len(expected) > 20
     assert expected == river.actual()
     sent = river.place.client("cloudwatch").list_metrics(Namespace="Freshet/test")["Metrics"]
-    assert {"FreshnessSeconds", "JobAlive", "RowsMerged", "BatchSeconds"} <= {metric["MetricName"] for metric in sent}
+    assert {"FreshnessSeconds", "JobAlive", "RowsWritten", "PendingSeconds", "BatchSeconds"} <= {
+        metric["MetricName"] for metric in sent
+    }
 
 
 def test_nothing_of_the_clone_is_there(glue: Glue, tmp_path: Path) -> None:

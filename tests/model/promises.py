@@ -43,7 +43,7 @@ command that runs it again.
 A promise is worth what notices its breach. Each line below is one wrong decision, applied as a patch in
 `tests/model/mutants.py`. The test beside it is red as soon as the suite does not notice. What the model does not show is
 the world itself: that MySQL, DMS, Kinesis and Redshift answer as the model's do is shown by the tests of the job against
-real servers. The job that runs today does not use these decisions yet: see [the model](decisions/2026-11-28-the-model.md).
+real servers. The job calls the same functions: see [the model](decisions/2026-11-28-the-model.md).
 
 """
 

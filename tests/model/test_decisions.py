@@ -392,3 +392,11 @@ def test_a_pipeline_that_cannot_commit_keeps_what_no_sweep_replaces() -> None:
     kept = answered(group.forget(SHAPE, changed, 4), answer)
     assert ChangedKeys({(2,): True, (3,): False}, {("people", (5,)): None}, overflowed=True) == kept
     assert answered(group.forget(SHAPE, changed, 2), answer) is None
+
+
+def test_equal_numbers_have_one_form_wherever_they_came_from() -> None:
+    """A BIGINT UNSIGNED is an int in a record and a Decimal in Arrow: the same work must be pending once."""
+    forms = [(5,), (Decimal(5),), (Decimal("5.00"),), (Decimal("0.5E1"),)]
+    assert {encoded((5,))} == {encoded(as_warehouse(key)) for key in forms}
+    assert encoded(as_warehouse((Decimal("1.5"),))) == encoded(as_warehouse((Decimal("1.50"),)))
+    assert (2**64 - 1,) == as_warehouse((Decimal(2**64 - 1),))

@@ -57,6 +57,25 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLConnectionA
         server.wait(HANGS_S)
 
 
+@contextlib.contextmanager
+def connected_as(admin: MySQLConnectionAbstract, user: str, *grants: str) -> Iterator[MySQLConnectionAbstract]:
+    """A connection of a user who has some rights, "select on shop.*", and no others."""
+    with admin.cursor() as cursor:
+        cursor.execute(f"create user {user}@localhost identified by 'word'")
+        for grant in grants:
+            cursor.execute(f"grant {grant} to {user}@localhost")
+        cursor.execute("select @@datadir")
+        ((data,),) = cursor.fetchall()
+    try:
+        with contextlib.chdir(str(data)):
+            connection = mysql_connector.connect(unix_socket="s", user=user, password="word", autocommit=True)
+        with connection:
+            assert isinstance(connection, MySQLConnectionAbstract)
+            yield connection
+    finally:
+        _run(admin, f"drop user {user}@localhost")
+
+
 def _connected(data: Path) -> MySQLConnectionAbstract:
     for _ in range(int(HANGS_S * 10)):
         try:

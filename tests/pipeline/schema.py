@@ -1,4 +1,6 @@
-"""Source tables written by hand, for tests that need no MySQL."""
+"""Source tables written by hand, for tests that need no MySQL, and a pipeline's folder over them."""
+
+from pathlib import Path
 
 from freshet.pipeline.source import ForeignKey, Index, SourceColumn, SourceSchema, SourceTable
 
@@ -58,3 +60,20 @@ CUSTOMER = table(
     },
 )
 SHOP = schema(ORDERS, CUSTOMER)
+
+YAML = """\
+target: public.orders
+keys: [id]
+pii:
+  customer.email: tokenize
+  customer.phone: mask_digits
+"""
+FROM = "\nfrom orders as o\nleft join customer as c on c.id = o.customer_id"
+
+
+def write(folder: Path, select: str, yaml: str = YAML) -> Path:
+    made = folder / "orders"
+    made.mkdir(exist_ok=True)
+    (made / "select.sql").write_text(select)
+    (made / "pipeline.yaml").write_text(yaml)
+    return made

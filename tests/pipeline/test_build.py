@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,9 @@ from pyspark.sql import SparkSession
 from freshet.errors import DefinitionError
 from freshet.pipeline.build import build_pipeline
 from freshet.pipeline.definition import load_definition
-from freshet.pipeline.fit import fit
-from freshet.pipeline.model import Output, Pipeline
-from freshet.pipeline.source import ForeignKey, SourceColumn, SourceSchema
-from tests.pipeline.schema import CUSTOMER, ORDERS, SHOP, schema, table
-
-YAML = """\
-target: public.orders
-keys: [id]
-pii:
-  customer.email: tokenize
-  customer.phone: mask_digits
-"""
-FROM = "\nfrom orders as o\nleft join customer as c on c.id = o.customer_id"
-
-
-def write(folder: Path, select: str, yaml: str = YAML) -> Path:
-    made = folder / "orders"
-    made.mkdir(exist_ok=True)
-    (made / "select.sql").write_text(select)
-    (made / "pipeline.yaml").write_text(yaml)
-    return made
+from freshet.pipeline.model import ADMITTED, ROWS, Output, Pipeline
+from freshet.pipeline.source import SourceSchema
+from tests.pipeline.schema import FROM, SHOP, YAML, schema, table, write
 
 
 @pytest.fixture
@@ -143,16 +124,71 @@ def test_a_conversion_that_could_throw_is_refused(
     assert caught.value.line == 2
 
 
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        *((expression, message.replace("x", "where", 1)) for expression, message in CONVERSIONS if "=" in expression),
+        ("o.price", "after WHERE stands a condition, not decimal(8,2): compare it with something"),
+        ("o.code", "after WHERE stands a condition, not string"),
+        ("null", "after WHERE stands a condition, not void"),
+        ("not o.price", "Spark refuses where:"),
+        ("o.paid and o.quantity", "Spark refuses where:"),
+        ("tokenize(o.id) = 'a'", "where: tokenize() and mask_digits() take text"),
+    ],
+)
+def test_a_where_that_is_no_condition_or_could_throw_is_refused(
+    built: Callable[..., Pipeline], condition: str, message: str
+) -> None:
+    """The condition is of type boolean, and is checked for conversions as the outputs are, at its own line."""
+    with pytest.raises(DefinitionError) as caught:
+        built(f"select o.id{FROM}\nwhere {condition}")
+    assert message in caught.value.message
+    assert caught.value.line == 4
+
+
+@pytest.mark.parametrize(
+    "condition", ["o.paid", "true", "o.paid is null or o.price > 1.5", "tokenize(c.email) = 'k1:0'"]
+)
+def test_a_condition_over_the_joined_row_passes(built: Callable[..., Pipeline], condition: str) -> None:
+    """Any condition of the language may filter, over the fact and its dimensions."""
+    assert built(f"select o.id{FROM}\nwhere {condition}").where is not None
+
+
+def test_a_where_and_an_output_that_spark_refuses_are_told_together(built: Callable[..., Pipeline]) -> None:
+    """A wrong output does not hide a wrong condition."""
+    with pytest.raises(DefinitionError) as caught:
+        built(f"select o.id, o.paid + 1 as x{FROM}\nwhere not o.price")
+    assert ["Spark refuses x", "Spark refuses where"] == [
+        error.message.split(":")[0] for error in getattr(caught.value, "errors", ())
+    ]
+
+
+def test_a_row_is_admitted_by_its_inner_joins_and_its_condition(
+    built: Callable[..., Pipeline], spark: SparkSession
+) -> None:
+    """A row without its inner-joined row, and one whose condition is false or unknown, is not admitted."""
+    select = (
+        "select o.id from orders as o left join customer as c on c.id = o.customer_id"
+        "\njoin customer as p on p.id = c.parent where o.price > 5"
+    )
+    pipeline = built(select, "target: public.orders\nkeys: [id]\n")
+    assert [False, True] == [dimension.inner for dimension in pipeline.dimensions]
+    rows = "(1, 1, 1, 9), (2, 1, null, 9), (3, 1, 1, 5), (4, 1, 1, null), (5, null, 1, 9), (6, null, null, null)"
+    session = spark.newSession()
+    session.sql(f"create temporary view {ROWS} as select * from values {rows} as r(`o.id`, `c.id`, `p.id`, `o.price`)")
+    admitted = {row["id"]: row[ADMITTED] for row in session.sql(pipeline.select_sql()).collect()}
+    assert {1: True, 2: False, 3: False, 4: False, 5: True, 6: False} == admitted
+
+
 def test_a_pipeline_travels_to_tasks(built: Callable[..., Pipeline]) -> None:
-    """A pipeline pickles, and its SELECT names views by alias and carries what it is asked to."""
+    """A pipeline pickles, and its SELECT reads the joined row and carries what it is asked to."""
     pipeline = built(f"select o.id, -- which order\n  mask_digits(c.phone) as phone{FROM}")
     assert pipeline == pickle.loads(pickle.dumps(pipeline))
-    assert pipeline.select_sql(["_freshet_version"]) == (
-        "select\n    `o`.`id` as `id`,\n    mask_digits(`c`.`phone`) as `phone`,\n    `o`.`_freshet_version`\n"
-        "from `o`\nleft join `c` on `c`.`id` = `o`.`customer_id`"
+    assert pipeline.select_sql(["asked"]) == (
+        "select\n    `o.id` as `id`,\n    `c.phone` as `phone`,\n    true as _freshet_admitted,\n    `asked`\nfrom freshet_rows"
     )
     assert pipeline.outputs[1] == Output(
-        "phone", None, "string", "varchar(160)", "mask_digits(`c`.`phone`)", ("customer.phone",), "mask_digits"
+        "phone", None, "string", "varchar(160)", "`c.phone`", ("customer.phone",), "mask_digits", "mask_digits"
     )
     assert pipeline.outputs[0].comment == "which order"
     assert tuple(column.name for column in pipeline.fact.columns) == ("id", "customer_id")
@@ -169,95 +205,31 @@ def test_one_table_may_be_joined_twice(built: Callable[..., Pipeline]) -> None:
     ]
 
 
-def test_a_table_alone_is_a_pipeline(built: Callable[..., Pipeline]) -> None:
-    """Replicating one table is the same thing with no join."""
-    assert built("select orders.id from orders", "target: public.orders\nkeys: [id]\n").dimensions == ()
+def test_a_fact_may_be_joined_to_itself(built: Callable[..., Pipeline]) -> None:
+    """A self-join is a dimension that is the fact's own table, under another alias; its key is another one."""
+    select = "select c.id, tokenize(p.email) as x from customer as c join customer as p on p.id = c.parent"
+    pipeline = built(select, "target: public.c\nkeys: [id]\npii: {customer.email: tokenize}\n")
+    assert ("c", "customer") == (pipeline.fact.alias, pipeline.fact.name)
+    assert [("p", "customer", True)] == [(each.alias, each.name, each.inner) for each in pipeline.dimensions]
+    assert "`p.id` is not null as _freshet_admitted" in pipeline.select_sql()
+
+
+def test_a_table_alone_is_a_pipeline_and_needs_no_qualified_columns(built: Callable[..., Pipeline]) -> None:
+    """Replicating one table is the same thing with no join; its columns are its own, with or without their table."""
+    select = "select id, lower(note) as note, orders.day as `day` from orders where price > 1 and `day` is not null"
+    pipeline = built(select, "target: public.orders\nkeys: [id]\n")
+    assert () == pipeline.dimensions
+    assert ["`orders.id`", "lower(`orders.note`)", "`orders.day`"] == [output.sql for output in pipeline.outputs]
+    assert ("orders.note",) == pipeline.outputs[1].sources
+    assert "varchar(65535)" == pipeline.outputs[1].redshift
+    assert "((`orders.price` > 1) and (not (`orders.day` is null)))" == pipeline.where
 
 
 def test_a_backtick_in_a_name_stays_a_name(built: Callable[..., Pipeline]) -> None:
     """Names are quoted for Spark, whatever they hold."""
     odd = table("orders", "id", {"id": "int(11)", "a `b` c": "int(11)"})
     pipeline = built("select o.id, o.`a ``b`` c` as x from orders as o", "target: public.o\nkeys: [id]\n", schema(odd))
-    assert pipeline.outputs[1].sql == "`o`.`a ``b`` c`"
-
-
-FITS = [
-    ("select o.id, o.prise from orders as o", "orders has no column prise; did you mean price?", 1),
-    ("select o.id from ordrs as o", "the database shop has no table ordrs; did you mean orders?", 1),
-    ("select o.id\nfrom orders as o\nleft join custmer as c on c.id = o.customer_id", "has no table custmer", 3),
-    ("select o.id, o.kind from orders as o", "orders.kind: ENUM is not supported", 1),
-    ("select o.id, o.blob_ from orders as o", "orders.blob_: BLOB is not supported", 1),
-    (
-        "select o.id from orders as o left join customer as c on c.parent = o.customer_id",
-        "on exactly its primary key",
-        1,
-    ),
-    (
-        "select o.id from orders as o left join customer as c on c.id = o.customer_id and c.code = o.code",
-        "join customer on exactly its primary key, or rows could double: write on c.id = ...",
-        1,
-    ),
-    ("select o.id from orders as o left join customer as c on c.id = o.quantity", "join columns of one type", 1),
-    ("select o.price as id from orders as o", "keys must be exactly the primary key of orders", 2),
-]
-
-
-@pytest.mark.parametrize(("select", "message", "line"), FITS, ids=[message for _, message, _ in FITS])
-def test_what_does_not_fit_the_source_is_told(tmp_path: Path, select: str, message: str, line: int) -> None:
-    """Unknown names come with a suggestion, unfit types and joins with what to write."""
-    with pytest.raises(DefinitionError) as caught:
-        fit(load_definition(write(tmp_path, select, "target: public.orders\nkeys: [id]\n")), SHOP)
-    assert any(message in error.message for error in getattr(caught.value, "errors", (caught.value,)))
-    assert line == caught.value.line
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (schema(replace(ORDERS, primary_key=())), "orders has no primary key"),
-        (schema(replace(ORDERS, primary_key=("id", "code"))), "write keys: [id, code] and select o.code"),
-        (schema(replace(ORDERS, is_view=True)), "orders is a view"),
-        (
-            schema(replace(ORDERS, foreign_keys=(ForeignKey("f", ("code",), "x", "RESTRICT", "SET NULL"),))),
-            "the foreign key f of orders changes rows by itself (ON UPDATE RESTRICT, ON DELETE SET NULL)",
-        ),
-        (
-            schema(table("orders", "id", {"id": "varchar(9)"})),
-            "orders.id is a text of collation utf8mb4_general_ci, so a key would find other rows",
-        ),
-        (
-            schema(table("orders", "id", {"id": "varchar(9) collate utf8mb4_0900_bin"})),
-            "orders.id tells 'a' from 'a ', and Redshift does not: give it the collation utf8mb4_bin",
-        ),
-        (schema(table("orders", "id", {"id": "double"})), "which a key cannot compare exactly"),
-        (
-            schema(replace(ORDERS, columns={"id": SourceColumn("id", "int(11)", False, None, "generated")})),
-            "orders.id is generated, and DMS does not send such a column",
-        ),
-    ],
-)
-def test_a_fact_that_cannot_be_followed_is_refused(tmp_path: Path, source: SourceSchema, message: str) -> None:
-    """Views, foreign keys that change rows, inexact keys and hidden columns are refused by name."""
-    definition = load_definition(write(tmp_path, "select o.id from orders as o", "target: public.o\nkeys: [id]\n"))
-    with pytest.raises(DefinitionError) as caught:
-        fit(definition, source)
-    assert message in str(caught.value)
-
-
-def test_a_text_key_of_binary_collation_passes(tmp_path: Path) -> None:
-    """Equal means the same bytes in MySQL, Spark and Redshift, so such a key is allowed."""
-    source = schema(table("orders", "id", {"id": "varchar(9) collate utf8mb4_bin"}))
-    definition = load_definition(write(tmp_path, "select o.id from orders as o", "target: public.o\nkeys: [id]\n"))
-    assert fit(definition, source)[0].key_columns == ("id",)
-
-
-def test_a_declared_column_must_exist(tmp_path: Path) -> None:
-    """A slip in the name of a personal column is told, or the real one would leave in the clear."""
-    yaml = "target: public.orders\nkeys: [id]\npii:\n  customer.emial: tokenize\n"
-    definition = load_definition(write(tmp_path, f"select o.id{FROM}", yaml))
-    with pytest.raises(DefinitionError) as caught:
-        fit(definition, schema(ORDERS, CUSTOMER))
-    assert str(caught.value) == "pipeline.yaml:4:3: customer has no column emial; did you mean email?"
+    assert pipeline.outputs[1].sql == "`o.a ``b`` c`"
 
 
 def test_statements_must_fit_the_data_api(built: Callable[..., Pipeline]) -> None:

@@ -8,7 +8,7 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 from pyspark.sql import SparkSession
 
 from freshet.pipeline.build import load_pipeline
-from freshet.pipeline.ddl import check_target, column_type_of, target_ddl
+from freshet.pipeline.ddl import check_target, column_type_of, own_columns, target_ddl
 from freshet.pipeline.model import Pipeline
 from tests.pipeline.conftest import EXAMPLE, ROOT
 
@@ -23,7 +23,7 @@ def example(mysql: MySQLConnectionAbstract, spark: SparkSession) -> Pipeline:
 
 def test_the_examples_select_is_known_to_the_letter(example: Pipeline) -> None:
     """What Spark gets was generated, and is this."""
-    assert example.select_sql(["_freshet_version"]) + "\n" == (GOLDEN / "sport_event_activity.select.sql").read_text()
+    assert example.select_sql(["asked"]) + "\n" == (GOLDEN / "sport_event_activity.select.sql").read_text()
 
 
 def test_the_examples_table_is_known_to_the_letter(example: Pipeline) -> None:
@@ -42,10 +42,19 @@ def test_another_schema_is_made_and_text_is_quoted(example: Pipeline) -> None:
     assert statements[-1] == 'grant select on "sales"."sport_event_activity" to role "b"'
 
 
+def test_only_a_table_that_marks_deleted_rows_has_a_column_for_it(example: Pipeline) -> None:
+    """With `deletes: mark` the target says when a row was found deleted, NULL until then; else it has no such column."""
+    marking = replace(example, deletes="mark")
+    assert {"_freshet_deleted_at": "timestamp"} == dict(own_columns(marking).items() - own_columns(example).items())
+    assert "\n    _freshet_deleted_at timestamp,\n" in target_ddl(marking)[0]
+    assert any('."_freshet_deleted_at" is' in statement for statement in target_ddl(marking))
+    assert "deleted_at" not in ";".join(target_ddl(example))
+
+
 @pytest.fixture
 def columns(example: Pipeline) -> dict[str, str]:
     """A table that is just as the example wants it."""
-    own = {"_freshet_version": "varchar(32)", "_freshet_step": "varchar(36)"}
+    own = {"_freshet_hash": "bigint", "_freshet_commit": "varchar(36)"}
     return {output.name: output.redshift for output in example.outputs} | own
 
 
@@ -58,7 +67,7 @@ def test_a_table_that_fits_is_taken(example: Pipeline, columns: dict[str, str]) 
     ("change", "difference"),
     [
         (lambda c: c.pop("location"), "public.sport_event_activity lacks the column location varchar(480)"),
-        (lambda c: c.pop("_freshet_step"), "public.sport_event_activity lacks the column _freshet_step varchar(36)"),
+        (lambda c: c.pop("_freshet_hash"), "public.sport_event_activity lacks the column _freshet_hash bigint"),
         (
             lambda c: c.update(ticket_price="decimal(10,2)"),
             "public.sport_event_activity.ticket_price is decimal(10,2), but the pipeline writes decimal(8,2)",

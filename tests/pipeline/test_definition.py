@@ -25,7 +25,7 @@ def test_a_pipeline_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert find_pipeline(str(EXAMPLE), tmp_path) == EXAMPLE
     with pytest.raises(InputError, match="no pipeline sport_event_activty; did you mean sport_event_activity"):
         find_pipeline("sport_event_activty", root)
-    with pytest.raises(InputError, match="there is no pipeline x; there are sport_event_activity"):
+    with pytest.raises(InputError, match="there is no pipeline x; there are premium_sales, sport_event_activity"):
         find_pipeline("x", root)
 
 
@@ -42,6 +42,15 @@ def test_a_file_that_is_not_text_is_refused(folder: Callable[..., Path]) -> None
     (made / "select.sql").write_bytes(b"select '\xff'")
     with pytest.raises(DefinitionError, match=r"select\.sql: the file is not UTF-8"):
         load_definition(made)
+
+
+@pytest.mark.parametrize("deletes", ["ignore", "apply", "mark"])
+def test_every_way_of_deletes_is_taken(folder: Callable[..., Path], deletes: str) -> None:
+    """A deleted row stays, goes or is marked, as the pipeline says; cascades are refused unless it says otherwise."""
+    yaml = f"target: public.t\nkeys: [id]\ndeletes: {deletes}\n"
+    definition = load_definition(folder("select id from t", yaml))
+    assert (deletes, False) == (definition.deletes, definition.cascades)
+    assert load_definition(folder("select id from t", yaml + "cascades: sweep\n")).cascades
 
 
 def test_comments_become_descriptions(folder: Callable[..., Path]) -> None:

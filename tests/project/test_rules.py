@@ -23,13 +23,14 @@ BASICS = {
 ROOMS = {
     "freshet/spark": BASICS,
     "freshet/pipeline": BASICS,
-    "freshet/redshift": BASICS | {"freshet.pipeline"},
-    "freshet/ledger": BASICS,
+    "freshet/mysql": BASICS | {"freshet.pipeline", "freshet.ledger.keys"},
+    "freshet/redshift": BASICS,
+    "freshet/ledger": BASICS | {"freshet.pipeline", "freshet.redshift"},
     "freshet/deploy": BASICS | {"freshet.pipeline"},
-    "freshet/verify": BASICS | {"freshet.pipeline", "freshet.redshift"},
-    "freshet/console": BASICS | {"freshet.redshift"},
+    "freshet/verify": BASICS | {"freshet.ledger", "freshet.pipeline", "freshet.redshift"},
     "freshet/cli": {"freshet", "streaming_job", "batch_jobs", "sandbox"},
-    "streaming_job": BASICS | {"freshet.ledger", "freshet.pipeline", "freshet.redshift", "freshet.spark"},
+    "streaming_job": BASICS
+    | {"freshet.ledger", "freshet.mysql", "freshet.pipeline", "freshet.redshift", "freshet.spark"},
     "batch_jobs": BASICS | {"freshet.pipeline", "freshet.redshift", "freshet.spark"},
     "simulators": set(),
     "cloudformation": {"streaming_job", "freshet.redshift", "batch_jobs.export_dynamodb"} | BASICS,
@@ -149,7 +150,7 @@ SHELL += (
     "freshet/__init__.py",
     "freshet/errors.py",
 )
-SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("data_api", "literals", "runs", "control_tables"))
+SHELL += tuple(f"freshet/redshift/{name}.py" for name in ("catalogue", "data_api", "literals", "runs"))
 
 
 @pytest.mark.parametrize("name", [name for name in files(".py") if name.startswith(SHELL)])

@@ -16,7 +16,6 @@ from sandbox.dms.tables import Table
 from sandbox.dms.values import hexadecimal, integer
 
 TABLE = Table("shop", "sale", (), ((0, "id"), (1, "note"), (2, "more")), ((0, "id"),), "primary-key")
-PLACE = {"transaction-id": 7, "commit-timestamp": "2024-01-01T00:00:00.000000Z", "stream-position": "binlog.000001:4"}
 
 
 def task(kinesis: dict[str, Any] | None = None, rules: list[dict[str, Any]] | None = None) -> settings.Settings:
@@ -28,15 +27,14 @@ def task(kinesis: dict[str, Any] | None = None, rules: list[dict[str, Any]] | No
 
 def written(kinesis: dict[str, Any] | None = None) -> tuple[str, str]:
     writer = Writer(task(kinesis), "TASK")
-    (record,) = writer.changes(TABLE, "insert", [[1, "", None]], PLACE, 1)
+    (record,) = writer.changes(TABLE, "insert", [[1, "", None]], 7)
     return record
 
 
 def test_the_default_task_has_what_the_product_demands() -> None:
-    """One line a record, transaction details, NULLs, a before image of the key, the primary key as partition key."""
+    """Changes only, one line a record, NULLs, a before image of the key, the primary key as partition key."""
     default = task()
-    assert default.full_load
-    assert default.transaction_details
+    assert not default.full_load
     assert default.null_and_empty
     assert default.before_image == "before-image"
     assert default.partition_key_type("any", "table") == "primary-key"
@@ -48,9 +46,9 @@ def test_null_and_empty_are_dropped_unless_asked_for() -> None:
     assert json.loads(written()[0])["data"] == {"id": 1, "note": "", "more": None}
 
 
-def test_without_details_only_the_transaction_id_is_there() -> None:
-    """IncludeTransactionDetails adds the rest; the id is always there (record samples)."""
-    metadata = json.loads(written({"IncludeTransactionDetails": False})[0])["metadata"]
+def test_of_its_transaction_a_record_has_the_id_alone() -> None:
+    """Only IncludeTransactionDetails would add more; the id is always there (record samples)."""
+    metadata = json.loads(written()[0])["metadata"]
     assert [name for name in metadata if "transaction" in name or "commit" in name] == ["transaction-id"]
 
 

@@ -15,8 +15,17 @@ NEEDED = [
 def test_what_is_needed_is_enough() -> None:
     """Everything else has a default."""
     arguments = parse(NEEDED)
-    assert "some_pipeline_folder" == arguments.pipeline_folder
+    assert ["some_pipeline_folders"] == arguments.folders
     assert (None, False, None) == (arguments.every_s, arguments.until_idle, arguments.metrics_namespace)
+    assert (5_000, 4, False, False) == (
+        arguments.rows_per_s, arguments.connections, arguments.accept_gap, arguments.rebuild
+    )  # fmt: skip
+
+
+def test_one_job_keeps_several_pipelines() -> None:
+    """Their folders stand with commas between them; one more comma names no folder."""
+    words = [*NEEDED, "--pipeline_folders", "sql/pipelines/orders,s3://bucket/pipelines/sales,"]
+    assert ["sql/pipelines/orders", "s3://bucket/pipelines/sales"] == parse(words).folders
 
 
 @pytest.mark.parametrize(("words", "expected"), [([], False), (["--until_idle"], True), (["--until_idle", "true"], True),
@@ -34,7 +43,8 @@ def test_glues_own_arguments_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("words", [["--until-idle", "true"], ["--every", "1"], ["--sorce_secret", "x"], ["--until_idle", "yes"],
-                                   ["--every_s", "soon"], ["--metrics-namespace", "x"], ["--Stream", "x"]])  # fmt: skip
+                                   ["--every_s", "soon"], ["--pipeline_folder", "x"], ["--lock_file", "x"], ["--rows_per_s", "0"],
+                                   ["--connections", "0"], ["--metrics-namespace", "x"], ["--Stream", "x"]])  # fmt: skip
 def test_a_misspelled_argument_is_refused(words: list[str]) -> None:
     """It would otherwise be taken for one of Glue's, and be ignored."""
     with pytest.raises((SystemExit, ValueError)) as ended:

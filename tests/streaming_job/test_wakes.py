@@ -1,8 +1,7 @@
 """How often the warehouse is woken: each statement that is sent to the Data API bills a minute of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,84 +9,103 @@ import pytest
 from pyspark.sql import SparkSession
 
 from freshet.cli.context import Place
-from freshet.redshift.ledger import Ledger, Remembered
 from streaming_job import metrics
-from streaming_job.job import Job
-from streaming_job.kinesis import Marker
+from streaming_job.running import Running
 from tests.faults.control import inject
 from tests.river import River
 
 STATEMENTS = ("ExecuteStatement", "BatchExecuteStatement")
+CUSTOMER, TICKETS = 1, (1, 2, 3, 4)
 
 
 @pytest.fixture
 def river(place: Place, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> River:
-    """A pipeline whose job sends its metrics at every turn."""
+    """A pipeline that has swept its source, whose job sends its metrics at every turn."""
     monkeypatch.setattr(metrics, "EVERY_S", 0.0)
     made = River(place, spark, tmp_path, own_stream=True)
     made.simulate("initial", "--events", "2", "--tickets_per_event", "10", "--customers", "10")
+    rows = ", ".join(f"({ticket}, {CUSTOMER}, '2024-07-29', '2024-07-29')" for ticket in TICKETS)
+    made.run_sql(f"insert into ticket_activity values {rows}")
+    made.drain()
+    made.run_sql(f"update ticket_activity set purchased_by = {CUSTOMER + 1} where ticket_id <= 3")
     return made
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, int]]:
-    """What each commit says of its records."""
-    heard: list[Mapping[str, int]] = []
-    commit = Ledger.commit
+class Woken:
+    """The statements that a job sends from its first round on, and what its rounds did."""
 
-    def listen(*given: Any) -> dict[str, int]:
-        said = commit(*given)
-        heard.append(said)
-        return said
-
-    monkeypatch.setattr(Ledger, "commit", listen)
-    return heard
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.rounds: list[Mapping[str, int] | None] = []
 
 
-@contextmanager
-def started(river: River) -> Iterator[tuple[Job, Remembered, "Counter[str]"]]:
-    """A job that has started, what the ledger remembers, and the statements that are sent from then on."""
-    sent: Counter[str] = Counter()
+def work(river: River, monkeypatch: pytest.MonkeyPatch, before_rounds: Callable[[], None] = lambda: None) -> Woken:
+    """Run a job until it is idle."""
+    woken, round_ = Woken(), Running.round
+
+    def note(model: Any, **_: Any) -> None:
+        woken.sent[model.name] += model.name in STATEMENTS
+
+    def one_round(running: Running, *given: Any) -> int:
+        if not woken.rounds:
+            before_rounds()
+            running.ledger.warehouse.client.meta.events.register("before-call.redshift-data", note)
+        taken = round_(running, *given)
+        told = running.told and {
+            "received": running.told.received,
+            "ignored": running.told.ignored,
+            "quarantined": running.told.quarantined,
+        }
+        woken.rounds.append(told and {**told, **(running.counts or {})})
+        return taken
+
+    monkeypatch.setattr(Running, "round", one_round)
     with river.job(metrics_namespace="Freshet/wakes") as job:
-        remembered = job._start()
-
-        def note(model: Any, **_: Any) -> None:
-            sent[model.name] += model.name in STATEMENTS
-
-        job.ledger.warehouse.client.meta.events.register("before-call.redshift-data", note)
-        yield job, remembered, sent
+        job.work()
+    return woken
 
 
-def totals(river: River) -> Mapping[str, int]:
-    names = ("received", "merged", "superseded", "ignored", "quarantined")
-    return {name: river.ledger()[name] for name in names}
+EXPECTED = {
+    "received": 9,
+    "ignored": 1,
+    "quarantined": 1,
+    "written": 3,
+    "unchanged": 1,
+    "removed": 0,
+    "marked": 0,
+    "unfit": 0,
+}
 
 
-def test_a_batch_sends_one_statement_and_an_idle_round_none(river: River, counted: list[Mapping[str, int]]) -> None:
+@pytest.fixture
+def told(river: River) -> River:
+    """Seven records of four tickets, one of another table, one without its key."""
+    river.put(*[river.sale(ticket, 1) for ticket in (1, 1, 2, 2, 3, 3, 4)])
+    river.put(river.record({}, table="other"), river.record({"purchased_by": 1}))
+    return river
+
+
+def test_a_round_sends_one_statement_and_an_idle_one_none(told: River, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its counts come with its own answer, metrics included; without them the warehouse would wake twice."""
-    good = [river.sale(ticket, 1, at=f"2024-07-29T12:00:0{again}.000000Z") for ticket in (1, 2, 3) for again in (0, 1)]
-    river.put(*good, river.sale(4, 1, at="soon"), river.sale(5, 1, operation="delete"), river.record({}, table="other"))
-    with started(river) as (job, first, sent):
-        remembered = first
-        markers: list[Marker] = []
-        while not any(marker.records for marker in markers):
-            remembered, markers = job._batch(remembered)
-        for _ in range(3):
-            remembered, markers = job._batch(remembered)
-            assert not any(marker.records for marker in markers)
-        assert job.metrics
-        job.metrics.close()
-        assert {"BatchExecuteStatement": 1} == +sent
-    assert {"received": 9, "merged": 3, "superseded": 3, "ignored": 2, "quarantined": 1} == counted[-1] == totals(river)
+    before = told.ledger()
+    woken = work(told, monkeypatch)
+    committed = [one for one in woken.rounds if one is not None]
+    assert [EXPECTED] == committed
+    assert len(woken.rounds) >= 3
+    assert {"BatchExecuteStatement": 1} == +woken.sent
+    after = told.ledger()
+    assert {name: EXPECTED[name] for name in ("received", "ignored", "written", "unchanged")} == {
+        name: after[name] - before[name] for name in ("received", "ignored", "written", "unchanged")
+    }
 
 
-def test_a_batch_whose_answer_is_lost_is_counted_by_the_ledger(river: River, counted: list[Mapping[str, int]]) -> None:
-    """Then, and only then, the warehouse is asked."""
-    river.put(river.sale(1, 1), river.sale(2, 1))
-    url = river.place.endpoints["redshift"]["endpoint_url"]
-    with started(river) as (job, remembered, sent):
-        inject(url, operation="BatchExecuteStatement", fault="lose_response", times=1)
-        while not job._batch(remembered)[1][0].records and not totals(river)["received"]:
-            pass
-        assert sent["ExecuteStatement"] == 1
-    assert {"received": 2, "merged": 2, "superseded": 0, "ignored": 0, "quarantined": 0} == counted[-1] == totals(river)
+def test_a_round_whose_answer_is_lost_is_counted_by_the_ledger(told: River, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then, and only then, the warehouse is asked: what became of the commit, and what it did."""
+    url = told.place.endpoints["redshift"]["endpoint_url"]
+    woken = work(
+        told, monkeypatch, lambda: inject(url, operation="BatchExecuteStatement", fault="lose_response", times=1)
+    )
+    assert [EXPECTED] == [one for one in woken.rounds if one is not None]
+    # What became of it may be asked before it has run: then it is sent again, and refused.
+    assert woken.sent["BatchExecuteStatement"] in {2, 4}
+    assert 1 == woken.sent["ExecuteStatement"]

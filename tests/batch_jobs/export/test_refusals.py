@@ -159,7 +159,7 @@ def test_types_that_are_no_keys(mart: Mart, kind: str, scale: int | None) -> Non
         ({"source": 'public.t"; drop table x'}, "source is schema.table"),
         ({"source": "t"}, "source is schema.table"),
         ({"key": 'a" or 1=1'}, "a column's name has"),
-        ({"key": "_freshet_step"}, "Freshet's own column"),
+        ({"key": "_freshet_commit"}, "Freshet's own column"),
         ({"order": ["n desc, 1"]}, "order is a column with asc or desc"),
         ({"order": ["user_id"]}, "order them by another column"),
         ({"table": "a/b"}, "a DynamoDB table's name"),

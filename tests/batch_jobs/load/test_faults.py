@@ -58,7 +58,7 @@ def test_a_late_commit_of_a_dead_run_is_waited_for(box: Boxes, tmp_path: Path, r
     command = [sys.executable, "-m", "tests.batch_jobs.load.dying_load", "after_submitting:1"]
     # The run's own line in the ledger is the first of its transactions, the batch the second.
     inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=0, times=1)
-    inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=3, times=1)
+    inject(redshift(mine), operation="BatchExecuteStatement", fault="delay_s", value=12, times=1)
     died = subprocess.run(
         [*command, *mine.arguments(tmp_path / "load.json")], cwd=ROOT, capture_output=True, timeout=HANGS_S, check=False
     )

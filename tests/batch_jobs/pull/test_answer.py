@@ -125,33 +125,33 @@ def test_marked_rows_are_deletes(yard: Yard) -> None:
     assert ([2], {}) == ([row["k"] for row in answer["insert"]["t"]], answer["delete"])
 
 
-def test_a_pipelines_steps_are_a_cursor_in_the_order_of_commits(yard: Yard, place: Place) -> None:
-    """A row is given when its step is, whatever its own times say; a row without a step is refused."""
+def test_a_pipelines_commits_are_a_cursor_in_the_order_of_commits(yard: Yard, place: Place) -> None:
+    """A row is given when its commit is, whatever its own times say; a row without a commit is refused."""
     name = f"p{uuid.uuid4().hex[:8]}"
     runs.create(place.warehouse)  # makes the schema freshet
     place.warehouse.run(
         [
-            f"create table freshet.{name}_steps (step varchar(36) not null, committed_at timestamp)",
-            f"insert into freshet.{name}_steps values ('one', '2026-01-01 00:00:01'), ('two', '2026-01-01 00:00:02')",
+            f"create table freshet.{name}_commits (commit_id varchar(36) not null, committed_at timestamp)",
+            f"insert into freshet.{name}_commits values ('one', '2026-01-01 00:00:01'), ('two', '2026-01-01 00:00:02')",
         ]
     )
     yard.run(
-        "create table YARD.t (k int not null, at timestamp, _freshet_step varchar(36) not null)",
+        "create table YARD.t (k int not null, at timestamp, _freshet_commit varchar(36) not null)",
         "insert into YARD.t values (1, '2030-01-01', 'one'), (2, '2000-01-01', 'two'), (3, '2020-01-01', 'one')",
     )
-    definition = yard.definition(t={"cursor": "_freshet_step", "pipeline": name, "keys": ["k"]})
+    definition = yard.definition(t={"cursor": "_freshet_commit", "pipeline": name, "keys": ["k"]})
     answers, state = yard.drain(definition)
     assert [1, 3, 2] == [row["k"] for row in answers[0]["insert"]["t"]]
-    place.warehouse.run([f"insert into freshet.{name}_steps values ('three', '2026-01-01 00:00:03')"])
-    yard.run("update YARD.t set _freshet_step = 'three' where k = 1")
+    place.warehouse.run([f"insert into freshet.{name}_commits values ('three', '2026-01-01 00:00:03')"])
+    yard.run("update YARD.t set _freshet_commit = 'three' where k = 1")
     answers, state = yard.drain(definition, state)
     assert [2, 1] == [row["k"] for row in answers[0]["insert"]["t"]]
     yard.run("insert into YARD.t values (4, '2020-01-01', 'lost')")
-    with pytest.raises(InputError, match=r"1 rows .* a step that the ledger does not hold"):
+    with pytest.raises(InputError, match=r"1 rows .* a commit that the ledger does not hold"):
         yard.respond(definition, state)
-    with pytest.raises(InputError, match=r"no ledger freshet\.nothing_steps"):
-        yard.respond(yard.definition(t={"cursor": "_freshet_step", "pipeline": "nothing", "keys": ["k"]}))
-    place.warehouse.run([f"drop table freshet.{name}_steps"])
+    with pytest.raises(InputError, match=r"no ledger freshet\.nothing_commits"):
+        yard.respond(yard.definition(t={"cursor": "_freshet_commit", "pipeline": "nothing", "keys": ["k"]}))
+    place.warehouse.run([f"drop table freshet.{name}_commits"])
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_a_function_without_definitions_says_so(lambda_function: Yard, tmp_path:
         ({"tables": {"s.t": {"cursor": "c"}}}, "keys is the list"),
         ({"tables": {"s.t": PLAIN | {"keys": ["k", "k"]}}}, "twice"),
         ({"tables": {"s.t": PLAIN | {"overlap": "soon"}}}, "overlap is a time"),
-        ({"tables": {"s.t": PLAIN | {"cursor": "_freshet_step"}}}, "go together"),
+        ({"tables": {"s.t": PLAIN | {"cursor": "_freshet_commit"}}}, "go together"),
         ({"tables": {"s.t": PLAIN | {"pipeline": "p"}}}, "go together"),
         ({"tables": {"s.t": PLAIN, "r.t": PLAIN}}, "two tables would be called t"),
         ({"tables": {"s.t;": PLAIN}}, "choose one with as"),

@@ -29,9 +29,9 @@ class Sent(NamedTuple):
 class Box:
     """A running sandbox."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.endpoints = control.start(state, tied=True)
+    def __init__(self, state: Path, server: str, *mysql_options: str) -> None:
+        self.state, self.server = state, server
+        self.endpoints = control.start(state, tied=True, mysql=server, mysql_options=mysql_options)
         environment = control.environment(self.endpoints)
         self.kinesis = boto3.client(
             "kinesis",
@@ -55,8 +55,12 @@ class Box:
         """Wait until DMS has delivered what is committed by now."""
         until, wanted = time.monotonic() + HANGS_S, control.binlog_position(self.state)
         while control.dms_position(self.state) < wanted:
-            assert time.monotonic() < until, (State(self.state).logs / "dms.log").read_text()
+            assert control.dms_problem(self.state) is None, self.dms_log()
+            assert time.monotonic() < until, self.dms_log()
             time.sleep(0.01)
+
+    def dms_log(self) -> str:
+        return (State(self.state).logs / "dms.log").read_text()
 
     def sent(self, table: str, schema: str = "sports") -> list[Sent]:
         """Give the records of one table, in the order of each shard, once DMS has delivered all."""

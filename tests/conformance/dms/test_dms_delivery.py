@@ -1,4 +1,4 @@
-"""The sandbox's DMS loses nothing, whatever is killed; what it sends again, it sends with the same ids.
+"""The sandbox's DMS loses nothing, whatever is killed; what it sends again, it sends with the same id.
 
 Documents: DMS user guide, "At-least-once delivery", "Checkpoints"; Kinesis API reference, PutRecords.
 """
@@ -37,11 +37,11 @@ def fill(box: Box, table: str) -> None:
 
 
 def check(sent: list[Sent]) -> None:
-    """Every change at least once; the same ids always name the same change; each key ends with its last state."""
+    """Every change at least once; a transaction's id and a key always name the same change; each key ends with its last state."""
     by_id: dict[tuple[int, int], Any] = {}
     last: dict[int, int] = {}
     for record in sent:
-        ids = record.metadata["transaction-id"], record.metadata["transaction-record-id"]
+        ids = record.metadata["transaction-id"], record.message["data"]["id"]
         assert by_id.setdefault(ids, record.message["data"]) == record.message["data"]
         last[record.message["data"]["id"]] = record.message["data"]["n"]
     assert len(by_id) == 2 * ROWS
@@ -61,7 +61,7 @@ def test_a_killed_task_sends_again_and_loses_nothing(box: Box) -> None:
     control.start_service(box.state, "dms")
     box.kill("dms")
     check(box.changes("killed"))
-    sent = [(s.metadata["transaction-id"], s.metadata["transaction-record-id"]) for s in box.changes("first")]
+    sent = [(s.metadata["transaction-id"], s.message["data"]["id"]) for s in box.changes("first")]
     assert len(set(sent)) == 2
     assert len(sent) == 4, "the task was killed when nothing was on its way"
 

@@ -15,33 +15,39 @@ from typing import Any
 
 import pytest
 
-from sandbox import control
+from sandbox import control, mysql
 from sandbox.dms import settings
+from sandbox.dms.delivery import Delivery
+from sandbox.dms.errors import TaskError
+from sandbox.dms.task import Task
 from sandbox.errors import Halted, SandboxError
 from sandbox.state import State, read_json
 from tests.conformance.dms.box import Box, Sent
 from tests.patience import HANGS_S
+from tests.servers import AVAILABLE, MYSQL_SERVERS
 
 TOO_LARGE = "repeat('x', 17000000)"  # several packets of the protocol
 CONTROL_TABLES = ("awsdms_apply_exceptions", "awsdms_suspended_tables")
 
 
-@pytest.fixture(scope="module")
-def own_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+@pytest.fixture(scope="module", params=MYSQL_SERVERS)
+def own_box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """A sandbox whose DMS may stop."""
-    box = Box(tmp_path_factory.mktemp("errors"))
+    box = Box(tmp_path_factory.mktemp("errors"), request.param)
     yield box
     box.kinesis.close()
     control.stop(box.state)
 
 
 @contextmanager
-def task(box: Box, folder: Path, **policies: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run the deployed task, but with these policies, in place of the sandbox's own."""
+def task(box: Box, folder: Path, mapped: str = "%", **policies: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run the deployed task, but with these tables and policies, in place of the sandbox's own."""
     if control.status(box.state)["services"]["dms"]["state"] != "stopped":
         control.stop_service(box.state, "dms")
     written = settings.of_template(settings.DEFAULT_FILE.read_text())
     written["TaskSettings"]["ErrorBehavior"] |= policies
+    for rule in written["TableMappings"]["rules"]:
+        rule["object-locator"]["table-name"] = mapped
     file = folder / "task.json"
     file.write_text(json.dumps(written))
     command = [sys.executable, "-m", "sandbox.dms", "--state", str(box.state), "--task", str(file)]
@@ -133,7 +139,7 @@ def test_the_deployed_task_stops_and_drops_nothing(own_box: Box, tmp_path: Path,
 def test_a_sandbox_comes_up_with_a_task_that_stops(tmp_path: Path) -> None:
     """The other parts work, and whoever asks hears why DMS does not."""
     state = tmp_path / "box"
-    box = Box(state)
+    box = Box(state, AVAILABLE[0])
     try:
         box.sql(
             "create table refused (id int primary key, text longtext)", f"insert into refused values (1, {TOO_LARGE})"
@@ -161,6 +167,18 @@ def test_a_logged_error_is_an_apply_exception(own_box: Box, tmp_path: Path) -> N
     assert {"TASK_NAME", "TABLE_OWNER", "TABLE_NAME", "ERROR_TIME", "STATEMENT", "ERROR"} == set(row)
     assert ("sports", "logged", []) == (row["TABLE_OWNER"], row["TABLE_NAME"], suspended)
     assert left_out + 1 == kept(box)["skipped"]
+
+
+def test_only_mapped_tables_are_captured(own_box: Box, tmp_path: Path) -> None:
+    """A table that no selection rule includes sends nothing, not even its name; the position passes it."""
+    box = own_box
+    with task(box, tmp_path, mapped="mapped%"):
+        box.sql("create table mapped_one (id int primary key)", "create table unmapped (id int primary key)")
+        box.sql(
+            "insert into unmapped values (1)", "insert into mapped_one values (1)", "insert into unmapped values (2)"
+        )
+        assert [1] == [row["id"] for row in rows(box.sent("mapped_one"))]
+        assert [] == box.sent("unmapped")
 
 
 def test_an_ignored_error_leaves_no_word_in_the_stream(own_box: Box, tmp_path: Path) -> None:
@@ -196,20 +214,57 @@ def test_a_suspended_table_is_listed_and_no_longer_replicated(own_box: Box, tmp_
         assert ([1], [1, 2]) == tuple([row["id"] for row in rows(box.sent(name))] for name in ("bad", "good"))
 
 
+def test_an_image_that_is_not_full_stops_the_task(own_box: Box, tmp_path: Path) -> None:
+    """binlog_row_image=MINIMAL: what is left out of an image would be taken for NULL; no policy goes on over it."""
+    box = own_box
+    box.sql("create table cut_short (id int primary key, text varchar(9))", "insert into cut_short values (1, 'a')")
+    with task(box, tmp_path) as process:
+        box.drain()
+        with (
+            mysql.connect(box.endpoints["mysql"], as_administrator=True, database="sports", autocommit=True) as link,
+            link.cursor() as cursor,
+        ):
+            cursor.execute("set session binlog_row_image = 'MINIMAL'")
+            cursor.execute("update cut_short set text = 'b'")
+        assert Halted.exit_code == process.wait(HANGS_S)
+        assert process.stderr
+        said = process.stderr.read()
+    assert "sports.cut_short" in said
+    assert "binlog_row_image=FULL" in said
+    State(box.state).dms.unlink()  # as the README says: it goes on from the end of the binlog
+    with task(box, tmp_path):
+        while not State(box.state).dms.exists():
+            time.sleep(0.01)
+        box.sql("insert into cut_short values (2, 'c')")
+        assert {"a", "c"} == {row["text"] for row in rows(box.sent("cut_short"))}
+
+
+def test_a_fault_of_the_stand_in_itself_stops_the_task(tmp_path: Path) -> None:
+    """Started again and again by the supervisor it would deliver nothing, and nobody would be told."""
+    delivery = Delivery(tmp_path / "aws.json", "stream", lambda: False)
+    broken = Task(settings.load(), {"no such setting": 1}, delivery, tmp_path / "dms.json", lambda: False)
+    with pytest.raises(TaskError, match="TypeError"):
+        broken.run(with_full_load=False)
+
+
 @pytest.mark.parametrize(("policy", "code"), [("STOP_TASK", Halted.exit_code), ("SUSPEND_TABLE", None)])
 def test_a_table_that_cannot_be_read(own_box: Box, tmp_path: Path, policy: str, code: int | None) -> None:
-    """TableErrorPolicy decides; a column compressed by MariaDB is none that MySQL has."""
+    """TableErrorPolicy decides; Python has no name for DEC's character set."""
     box = own_box
     name = f"unread_{policy.lower()}"
     with task(box, tmp_path, TableErrorPolicy=policy) as process:
         box.sql(
-            f"create table {name} (id int primary key, text varchar(99) compressed)",
+            f"create table {name} (id int primary key, text varchar(99) character set dec8)",
             f"insert into {name} values (1, 'a')",
         )
         if code is None:
             assert [] == rows(box.sent(name))
         else:
             assert code == process.wait(HANGS_S)
+            assert process.stderr
+            said = process.stderr.read()
+            assert f"sports.{name}" in said
+            assert "dec8" in said
     with task(box, tmp_path, TableErrorPolicy="SUSPEND_TABLE"):
         box.drain()
     assert ["sports", name] in kept(box)["suspended"]

@@ -225,6 +225,70 @@ def test_only_adjacent_shards_merge(client: Any, make_stream: MakeStream) -> Non
         )
 
 
+def test_a_number_of_shards_is_reached_by_splits_and_merges(
+    client: Any, service: Service, make_stream: MakeStream
+) -> None:
+    """Shards of one size; what was put before is read from its old shard, and nothing is lost (UpdateShardCount)."""
+    name, put_in = make_stream(2), []
+    for number, count in enumerate((2, 3, 6, 4)):
+        if number:
+            answer = client.update_shard_count(StreamName=name, TargetShardCount=count, ScalingType="UNIFORM_SCALING")
+            assert count == answer["TargetShardCount"]
+        opened = client.list_shards(StreamName=name, ShardFilter={"Type": "AT_LATEST"})["Shards"]
+        starts = sorted(int(shard["HashKeyRange"]["StartingHashKey"]) for shard in opened)
+        assert [(1 << 128) * place // count for place in range(count)] == starts
+        records = [{"Data": f"{number}.{key}".encode(), "PartitionKey": str(key)} for key in range(20)]
+        put_in += [record["Data"] for record in records]
+        client.put_records(StreamName=name, Records=records)
+    found = []
+    for shard in shard_ids(client, name):
+        service.clock.ahead_s += 1
+        found += read(client, name, shard)
+    assert sorted(put_in) == sorted(found)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_stream_grows_at_most_to_double_and_shrinks_to_half(client: Any, make_stream: MakeStream, count: int) -> None:
+    """LimitExceeded beyond (UpdateShardCount)."""
+    name = make_stream(4)
+    with pytest.raises(client.exceptions.LimitExceededException):
+        client.update_shard_count(StreamName=name, TargetShardCount=count, ScalingType="UNIFORM_SCALING")
+    assert 4 == len(shard_ids(client, name))
+
+
+def test_a_stream_is_scaled_ten_times_a_day(client: Any, service: Service, make_stream: MakeStream) -> None:
+    """The eleventh call within 24 hours is refused (UpdateShardCount)."""
+    name = make_stream(1)
+    for turn in range(10):
+        client.update_shard_count(StreamName=name, TargetShardCount=1 + (turn + 1) % 2, ScalingType="UNIFORM_SCALING")
+    with pytest.raises(client.exceptions.LimitExceededException):
+        client.update_shard_count(StreamName=name, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    service.clock.ahead_s += 25 * HOUR
+    client.update_shard_count(StreamName=name, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+
+
+def test_a_time_after_a_shard_was_closed_is_its_end(client: Any, service: Service, make_stream: MakeStream) -> None:
+    """No record, no next iterator, and the children, as at the end of any closed shard (GetShardIterator, GetRecords)."""
+    name = make_stream()
+    put(client, name, "before")
+    client.split_shard(StreamName=name, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+    service.clock.ahead_s += 10
+    for kind, at in (("AT_TIMESTAMP", {"Timestamp": service.clock.now_ns() / 1e9}), ("LATEST", {})):
+        end = client.get_records(ShardIterator=iterator(client, name, kind=kind, **at))
+        assert [] == end["Records"]
+        assert "NextShardIterator" not in end
+        assert ["shardId-000000000001", "shardId-000000000002"] == [child["ShardId"] for child in end["ChildShards"]]
+
+
+def test_children_are_read_before_their_parent(client: Any, make_stream: MakeStream) -> None:
+    """Nothing keeps a reader from it: the order over a split is the reader's matter (Developer guide, resharding)."""
+    name = make_stream()
+    put(client, name, "old")
+    client.split_shard(StreamName=name, ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+    client.put_record(StreamName=name, Data=b"new", PartitionKey="k", ExplicitHashKey="0")
+    assert [[b"new"], [b"old"]] * 2 == [read(client, name, f"shardId-00000000000{number}") for number in (1, 0, 1, 0)]
+
+
 def test_an_iterator_lives_five_minutes(client: Any, service: Service, make_stream: MakeStream) -> None:
     """Then GetRecords answers ExpiredIterator (GetShardIterator)."""
     name = make_stream()

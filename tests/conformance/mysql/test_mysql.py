@@ -1,6 +1,6 @@
 """The sandbox's MySQL is set up as DMS and the product need the source to be.
 
-Documents: DMS user guide, "Using MySQL as a source"; MariaDB server documentation for the variables.
+Documents: DMS user guide, "Using MySQL as a source"; MySQL reference manual and MariaDB documentation for the variables.
 """
 
 import subprocess
@@ -14,15 +14,18 @@ import mysql.connector
 import pytest
 
 from sandbox import mysql as source
-from sandbox import processes
+from sandbox import mysql_servers, processes
+from sandbox.errors import SandboxError
+from sandbox.mysql_servers import MARIADB, MYSQL
 from sandbox.state import State
+from tests.servers import MYSQL_SERVERS
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+@pytest.fixture(scope="module", params=MYSQL_SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     state = State(tmp_path_factory.mktemp("mysql"))
     state.make()
-    connection = source.connection(state, "sports")
+    connection = source.connection(state, "sports", request.param)
     process = processes.spawn(["sandbox.mysql", "--state", str(state.root)], state.logs / "mysql.log")
     while not source.ready(connection):
         assert process.poll() is None
@@ -44,7 +47,6 @@ def ask(server: dict[str, Any], *statements: str, database: str | None = None) -
         ("binlog_format", "ROW"),
         ("binlog_row_image", "FULL"),
         ("binlog_row_metadata", "FULL"),
-        ("log_bin_compress", "OFF"),
         ("time_zone", "+00:00"),
         ("character_set_server", "utf8mb4"),
     ],
@@ -53,6 +55,19 @@ def test_the_binlog_is_as_dms_needs_it(server: dict[str, Any], variable: str, va
     """Row format, full images, names of the columns, no compression ("Using a MySQL-compatible database as a source")."""
     ((_, found),) = ask(server, f"show variables like '{variable}'")
     assert value == found
+
+
+def test_the_binlog_is_not_compressed(server: dict[str, Any]) -> None:
+    """DMS reads no compressed events; each server has its own name for them."""
+    variable = "binlog_transaction_compression" if server["server"] == MYSQL else "log_bin_compress"
+    assert [(variable, "OFF")] == ask(server, f"show variables like '{variable}'")
+
+
+def test_it_is_the_server_that_was_asked_for(server: dict[str, Any]) -> None:
+    """What `status` says is what the server says of itself."""
+    ((version,),) = ask(server, "select version()")
+    assert version.startswith(server["version"])
+    assert (server["server"] == MARIADB) == ("mariadb" in version.lower())
 
 
 def test_the_certificate_holds_for_the_address_and_the_name(server: dict[str, Any]) -> None:
@@ -93,15 +108,29 @@ def test_nobody_else_can_connect(server: dict[str, Any]) -> None:
             source.connect({**server, "user": user, "password": ""})
 
 
-def test_a_machine_without_mariadb_is_told_what_to_install(tmp_path: Path) -> None:
-    """Exit code 3, and the command that installs it."""
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [([], "apt-get install mariadb-server"), (["--mysql", "mariadb"], "apt-get"), (["--mysql", "mysql"], "make mysql")],
+)
+def test_a_machine_without_a_server_is_told_what_to_install(tmp_path: Path, words: list[str], hint: str) -> None:
+    """Exit code 3, and the command that installs it; asked for one, the sandbox does not take the other."""
     code = (
-        "import shutil, sys; shutil.which = lambda *a, **k: None\n"
-        "from sandbox.__main__ import main; sys.exit(main(['up', '--state', sys.argv[1]]))"
+        "import pathlib, shutil, sys; shutil.which = lambda *a, **k: None\n"
+        "from sandbox import mysql_servers; mysql_servers.FETCHED = pathlib.Path('/nowhere')\n"
+        "from sandbox.__main__ import main; sys.exit(main(['up', *sys.argv[2:], '--state', sys.argv[1]]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path), *words],
         env=processes.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 3
-    assert "apt-get install mariadb-server" in done.stderr
+    assert hint in done.stderr
+
+
+def test_a_folder_keeps_its_server(server: dict[str, Any]) -> None:
+    """Data that one server made are not opened by the other; without a wish the one that made them is taken."""
+    state = State(Path(server["tls_ca"]).parents[1])
+    other = MARIADB if server["server"] == MYSQL else MYSQL
+    with pytest.raises(SandboxError, match=r"(?s)reset"):
+        mysql_servers.find(other, state)
+    assert server["server"] == mysql_servers.find(None, state).kind

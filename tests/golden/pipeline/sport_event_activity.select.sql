@@ -1,20 +1,18 @@
 select
-    `activity`.`ticket_id` as `ticket_id`,
-    `event`.`event_id` as `event_id`,
-    `event`.`sport_type` as `sport_type`,
-    `event`.`start_date` as `start_date`,
-    `event`.`location` as `location`,
-    `ticket`.`seat_level` as `seat_level`,
-    `ticket`.`seat_location` as `seat_location`,
-    `ticket`.`ticket_price` as `ticket_price`,
-    `activity`.`purchased_by` as `purchased_by`,
-    `customer`.`name` as `name`,
-    tokenize(lower(`customer`.`email`)) as `email_address`,
-    mask_digits(`customer`.`phone`) as `phone_number`,
-    `activity`.`created_at` as `created_at`,
-    `activity`.`updated_at` as `updated_at`,
-    `activity`.`_freshet_version`
-from `activity`
-left join `ticket` on `ticket`.`ticket_id` = `activity`.`ticket_id`
-left join `event` on `event`.`event_id` = `ticket`.`event_id`
-left join `customer` on `customer`.`customer_id` = `activity`.`purchased_by`
+    `activity.ticket_id` as `ticket_id`,
+    `event.event_id` as `event_id`,
+    `event.sport_type` as `sport_type`,
+    `event.start_date` as `start_date`,
+    `event.location` as `location`,
+    `ticket.seat_level` as `seat_level`,
+    `ticket.seat_location` as `seat_location`,
+    `ticket.ticket_price` as `ticket_price`,
+    `activity.purchased_by` as `purchased_by`,
+    `customer.name` as `name`,
+    lower(`customer.email`) as `email_address`,
+    `customer.phone` as `phone_number`,
+    `activity.created_at` as `created_at`,
+    `activity.updated_at` as `updated_at`,
+    true as _freshet_admitted,
+    `asked`
+from freshet_rows

@@ -13,8 +13,8 @@ create table if not exists "public"."sport_event_activity" (
     "phone_number" varchar(160),
     "created_at" timestamp,
     "updated_at" timestamp,
-    _freshet_version varchar(32) not null,
-    _freshet_step varchar(36) not null,
+    _freshet_hash bigint not null,
+    _freshet_commit varchar(36) not null,
     primary key ("ticket_id")
 )
 diststyle key distkey ("ticket_id")
@@ -27,7 +27,7 @@ comment on column "public"."sport_event_activity"."email_address" is 'joins acro
 comment on column "public"."sport_event_activity"."phone_number" is 'its shape only';
 comment on column "public"."sport_event_activity"."created_at" is 'when the ticket was first sold, UTC';
 comment on column "public"."sport_event_activity"."updated_at" is 'when it last changed hands, UTC';
-comment on column "public"."sport_event_activity"."_freshet_version" is 'Freshet: place in the source''s binlog of the change that this row shows';
-comment on column "public"."sport_event_activity"."_freshet_step" is 'Freshet: the batch that wrote this row';
+comment on column "public"."sport_event_activity"."_freshet_hash" is 'Freshet: hash of the columns as they were written; an equal row is not written again';
+comment on column "public"."sport_event_activity"."_freshet_commit" is 'Freshet: the commit that wrote this row';
 grant usage on schema "public" to role "analysts";
 grant select on "public"."sport_event_activity" to role "analysts";

@@ -1,0 +1,1 @@
+"""The source: how it is reached and asked."""

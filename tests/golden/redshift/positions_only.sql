@@ -1,0 +1,5 @@
+lock freshet.orders_lock;
+insert into freshet.orders_commits (commit_id, follows, kind, run, started_at, committed_at, received, ignored, quarantined, looked_at, staged, written, unchanged, removed, marked, unfit, bytes) select max(case when head = '00000000-0000-0000-0000-000000000000' then '11111111-1111-1111-1111-111111111111' end), '00000000-0000-0000-0000-000000000000', 'round', 'run-1', timestamp '2024-07-29 12:00:00.123456', sysdate, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0 from freshet.orders_state;
+update freshet.orders_state set head = '11111111-1111-1111-1111-111111111111', moved_at = sysdate, pending = 0, pending_since = null, source = '["it''s a server",[["orders","2024-07-29 11:00:00/17/abc"]]]', data_as_of = timestamp '2024-07-29 12:00:00.123456';
+delete from freshet.orders_positions where shard in ('shardId-000000000000', 'shardId-000000000001');
+insert into freshet.orders_positions (shard, kind, sequence, at_time, proved_at) values ('shardId-000000000000', 'AFTER', '49494949494949494949494949494949494949494949494949494949', timestamp '2024-07-29 12:00:00.123456', null), ('shardId-000000000001', 'END', null, null, null);
