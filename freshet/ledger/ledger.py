@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS_MAX: Final = 30
 SAME_FAILURES_MAX: Final = 3
+READ_OF_ALL: Final = {"pipeline", "target", "data_as_of", "pending_since", "moved_at"}
 COUNTED: Final = ("written", "unchanged", "removed", "marked", "unfit")
 
 
@@ -85,7 +86,7 @@ class Ledger:
         """
         there, known = self._check_target(), tables_of(self.warehouse, SCHEMA)
         remembers = {name.removeprefix(f"{SCHEMA}.") for name in self.tables.all} <= known
-        self._check_kept(sorted(name for name in known if name.endswith("_state")))
+        self._check_kept(self._states())
         if there and remembers:
             return
         if remembers and self._has_committed():
@@ -107,9 +108,8 @@ class Ledger:
 
     def _make_view(self) -> None:
         """Make the readers' view anew, with every pipeline's line; it belongs to the first job's user."""
-        states = [table for table in tables_of(self.warehouse, SCHEMA) if table.endswith("_state")]
         try:
-            self.warehouse.run([freshness_view(states), *self._reader_grants()])
+            self.warehouse.run([freshness_view(self._states()), *self._reader_grants()])
         except StatementFailed as refused:
             if "owner" not in refused.reason:
                 raise
@@ -120,13 +120,31 @@ class Ledger:
         missing = missing_schemas(self.warehouse, (SCHEMA, self.pipeline.target_schema))
         return [f"create schema if not exists {quoted(name)}" for name in missing]
 
+    def _states(self) -> list[str]:
+        """Name the state tables of all pipelines; one that an earlier version made is passed over."""
+        names = ", ".join(map(literal, sorted(READ_OF_ALL)))
+        rows = self.warehouse.query(
+            f"select table_name, column_name from svv_columns where table_schema = {literal(SCHEMA)} "
+            f"and column_name in ({names})"
+        )
+        columns: dict[str, set[str]] = {}
+        for row in rows:
+            columns.setdefault(str(row["table_name"]), set()).add(str(row["column_name"]))
+        return sorted(name for name, found in columns.items() if name.endswith("_state") and found == READ_OF_ALL)
+
     def _check_kept(self, states: Sequence[str]) -> None:
         """A target belongs to one pipeline, and a pipeline keeps one target."""
         if not states:
             return
-        rows = self.warehouse.query(
-            " union all ".join(f"select pipeline, target from {SCHEMA}.{table}" for table in states)
-        )
+        try:
+            rows = self._kept(states)
+        except StatementFailed as refused:
+            if "permission" not in refused.reason:
+                raise
+            log.warning(
+                "the ledgers of others may not be read, so nobody checks whether one keeps %s", self.pipeline.target
+            )
+            rows = self._kept([name for name in states if f"{SCHEMA}.{name}" == self.tables.state])
         for row in rows:
             if row["pipeline"] == self.pipeline.name and row["target"] != self.pipeline.target:
                 raise InputError(
@@ -138,6 +156,10 @@ class Ledger:
                     f"the target {self.pipeline.target} of pipeline {self.pipeline.name} belongs to pipeline {row['pipeline']}: "
                     "name another target"
                 )
+
+    def _kept(self, states: Sequence[str]) -> list[Row]:
+        selects = [f"select pipeline, target from {SCHEMA}.{table}" for table in states]
+        return self.warehouse.query(" union all ".join(selects)) if selects else []
 
     def _check_target(self) -> bool:
         """Say whether the target is there."""

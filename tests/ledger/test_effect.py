@@ -141,7 +141,7 @@ class Warehouse:
                 }
             )  # fmt: skip
         files = [staging.write(pa.Table.from_pylist(lines, staging.schema))] if lines else []
-        decisions = staging.write_decisions([(SHARDS[0], "1", "not_json", None)], commit.put, sorted(commit.drop))
+        decisions = staging.write_decisions([(SHARDS[0], "1", "not_json", None)], [], commit.put, sorted(commit.drop))
         files += [decisions] if decisions else []
         staged = write_manifest(self.place.client("s3"), staging.bucket, staging.prefix, files)
         return staged.manifest, staged.rows
