@@ -1,8 +1,6 @@
 """Policies equal calls: the deployed jobs run with the template's own arguments, each as its role, and what they call is allowed.
 
-Each job is started with the arguments that the resolved template gives it; names of the stack are played by things of the
-sandbox. botocore's events tell every call, with the place in the code and the host. The Redshift stand-in takes the role's name for
-the database's user, so the rights that the bootstrap job gave are held to.
+botocore's events tell every call, with the place in the code and the host; things of the sandbox play those of the stack.
 """
 
 import base64
