@@ -77,15 +77,13 @@ def test_a_service_that_is_away(own_stream: River, monkeypatch: pytest.MonkeyPat
             client = super().client(name, **how)
             return losing(client) if name == service else client
 
-    aws_client = streaming_job.connect.aws_client
+    kinesis_client = streaming_job.connect.kinesis_client
 
-    def clients_of_tasks(name: str, *how: int) -> Any:
-        aws_client.cache_clear()
-        client = aws_client(name, *how)
-        return losing(client) if name == service else client
+    def client_of_the_stream() -> Any:
+        return losing(kinesis_client()) if service == "kinesis" else kinesis_client()
 
     monkeypatch.setattr(streaming_job.connect.boto3, "Session", Session)
-    monkeypatch.setattr(streaming_job.connect, "aws_client", clients_of_tasks)
+    monkeypatch.setattr(streaming_job.connect, "kinesis_client", client_of_the_stream)
     works(own_stream, Waits(back))
 
 

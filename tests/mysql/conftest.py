@@ -28,7 +28,7 @@ class Database:
         return rows
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def database(place: Place) -> Iterator[Database]:
     """An empty database."""
     name = f"t_{uuid.uuid4().hex[:10]}"
