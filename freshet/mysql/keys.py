@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 from freshet.errors import EnvironmentFault
 from freshet.ledger.keys import Key
 from freshet.mysql.asking import ONE_ROW, Answered, CutOff, Held, Source, Texts, Unlike
-from freshet.mysql.literals import beyond, one_of, quoted
+from freshet.mysql.literals import beyond, one_of
+from freshet.pipeline.source import quoted
 from freshet.pipeline.values import Convert, Unfit
 
 Found: TypeAlias = tuple[list[Key], Answered]

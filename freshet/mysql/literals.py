@@ -1,4 +1,4 @@
-"""Names and key values as MySQL reads them, in every charset and sql_mode.
+"""Values of keys as MySQL reads them, in every charset and sql_mode.
 
 A text is written as hexadecimal digits, so no escape rule matters and nothing has to be quoted. Numbers stay numbers: a text
 column compared with a number finds other rows, and no index.
@@ -10,11 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from freshet.ledger.keys import Key, Value
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def literal(value: Value) -> str:

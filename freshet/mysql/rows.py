@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from freshet.ledger.keys import Key
 from freshet.mysql.asking import ONE_ROW, Answered, Source, Texts
-from freshet.mysql.literals import one_of, quoted
+from freshet.mysql.literals import one_of
 from freshet.pipeline.model import Column, Pipeline, row_column
+from freshet.pipeline.source import quoted
 from freshet.pipeline.types import ColumnType
 from freshet.pipeline.values import Unfit, Value, converter
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import boto3
-import botocore.session
 import pyarrow as pa
 from botocore.config import Config
 
@@ -61,10 +60,7 @@ def _keep(_: zipimport.zipimporter) -> None:
 
 @functools.cache
 def aws_client(service: str, retries_max: int = 3) -> Any:
-    """Give this worker's client of an AWS service; times in its answers are seconds since 1970, not datetimes.
-
-    Making a datetime in local time of every record's arrival is half of what botocore spends on reading a page.
-    """
+    """Give this worker's client of an AWS service."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": retries_max},
         connect_timeout=5,
@@ -74,8 +70,4 @@ def aws_client(service: str, retries_max: int = 3) -> Any:
     return _session().client(service, config=config)
 
 
-@functools.cache
-def _session() -> boto3.Session:
-    session = botocore.session.get_session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=lambda seconds: seconds)
-    return boto3.Session(botocore_session=session)
+_session = functools.cache(boto3.Session)

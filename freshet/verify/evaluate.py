@@ -13,9 +13,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from freshet.errors import TerminalError
-from freshet.pipeline.functions import MASK_DIGITS, TOKENIZE
 from freshet.pipeline.model import ADMITTED, ROWS, Pipeline
-from freshet.pipeline.protection import TokenKey, key_of, mask_digits_text, tokenize_text
+from freshet.pipeline.protection import TokenKey, protected
 
 ORDINAL: Final = "_freshet_ordinal"
 
@@ -43,25 +42,7 @@ def evaluate(spark: SparkSession, pipeline: Pipeline, tokens: TokenKey, rows: pa
         raise TerminalError(
             f"pipeline {pipeline.name}: Spark could not compute the SELECT ({type(error).__name__})"
         ) from None
-    return protected(table, pipeline, tokens)
-
-
-def protected(table: pa.Table, pipeline: Pipeline, tokens: TokenKey) -> pa.Table:
-    """Apply the protections that stand around whole outputs; those inside of an expression were applied by the SQL."""
-    for output in pipeline.outputs:
-        if output.outermost is None:
-            continue
-        place = table.schema.get_field_index(output.name)
-        texts = table.column(place).to_pylist()
-        if output.outermost == TOKENIZE:
-            key = key_of(tokens)
-            safe = [tokenize_text(key, tokens.key_id, text) for text in texts]
-        elif output.outermost == MASK_DIGITS:
-            safe = [mask_digits_text(text) for text in texts]
-        else:
-            raise AssertionError(output.outermost)
-        table = table.set_column(place, output.name, pa.array(safe, pa.string()))
-    return table
+    return protected(table, pipeline.outputs, tokens)
 
 
 def admitted(table: pa.Table) -> list[bool]:

@@ -16,13 +16,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from freshet.pipeline.model import Dimension, Pipeline
+from freshet.pipeline.source import quoted
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def literal(value: Any) -> str:

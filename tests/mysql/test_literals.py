@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from freshet.ledger.keys import Key, Value
 from freshet.mysql.asking import Source
-from freshet.mysql.literals import beyond, literal, one_of, quoted
+from freshet.mysql.literals import beyond, literal, one_of
+from freshet.pipeline.source import quoted
 from tests.mysql.conftest import Database
 
 COLLATIONS = [
