@@ -198,12 +198,13 @@ class Job:
         clock, began = Clock({"read": self.read_s}), time.monotonic()
         self.turn += 1
         self.limiter = self.limiter.at_time(began)
-        taken = running.round(self._progress(), self.turn, self.limiter.allowed, clock)
+        progress = self._progress()
+        taken = running.round(progress, self.turn, self.limiter.allowed, clock)
         self.limiter = self.limiter.after_taking(taken)
         behind = any(shard.tip_at is None for shard in self.reader.open_shards)
         running.due_at = 0.0 if behind or running.has_work else began + self.every_s(running)
         if self.metrics:
-            self.metrics.round(running, self._progress().data_as_of, clock)
+            self.metrics.round(running, progress.data_as_of, clock)
 
     def _progress(self) -> Progress:
         shards = self.reader.open_shards

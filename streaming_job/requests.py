@@ -3,20 +3,18 @@
 An idle job asks no warehouse for work; so whoever wants keys looked at, or a sweep, leaves an object, which the job lists
 every ten seconds.
 
-Reads:  `PREFIX/PIPELINE/requests/*.json`: {"what": "keys", "keys": [...]} with encoded keys, or {"what": "sweep"}.
+Reads:  `PREFIX/PIPELINE/requests/*.json`; `freshet.ledger.requests` has their form.
 Gives:  entries of pending work.
 """
 
-import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from freshet.ledger import requests
-from freshet.ledger.keys import decoded
 from freshet.ledger.pending import Entry
+from freshet.ledger.requests import entries
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +55,3 @@ class Requests:
         """Answer requests: their object is gone once they are pending work."""
         for name in objects:
             self.s3.delete_object(Bucket=self.bucket, Key=name)
-
-
-def entries(body: bytes) -> Sequence[Entry]:
-    """Read a request.
-
-    Raises:
-        ValueError: It is none; KeyError and TypeError likewise.
-    """
-    request = json.loads(body)
-    if request["what"] == "sweep":
-        return requests.sweep()
-    if request["what"] == "keys":
-        return requests.of_keys([decoded(key) for key in request["keys"]])
-    raise ValueError("no such request")

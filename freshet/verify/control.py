@@ -4,7 +4,6 @@ Reads:  `freshet.PIPELINE_state`, `freshet.PIPELINE_quarantine`.
 Gives:  up to when the target is complete; quarantined keys; request objects, which the job takes and deletes.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from freshet.errors import EnvironmentFault
-from freshet.ledger.keys import as_warehouse, decoded, encoded
+from freshet.ledger.keys import as_warehouse, decoded
+from freshet.ledger.requests import body_of_keys
 from freshet.redshift.data_api import Row, Warehouse
 from freshet.verify.rows import Key
 
@@ -83,10 +83,9 @@ class Request:
 
 def ask_for(s3: Any, bucket: str, prefix: str, pipeline: str, keys: Sequence[Key]) -> Request:
     """Ask the job to write the rows of some keys, whatever the target has. Without keys: to commit how far it has come."""
-    body = {"what": "keys", "keys": [encoded(key) for key in keys]}
     request = Request(s3, bucket, f"{prefix}/{pipeline}/requests/{uuid.uuid4()}.json")
     try:
-        s3.put_object(Bucket=bucket, Key=request.key, Body=json.dumps(body).encode(), ContentType="application/json")
+        s3.put_object(Bucket=bucket, Key=request.key, Body=body_of_keys(keys), ContentType="application/json")
     except (ClientError, BotoCoreError) as error:
         raise _refused(error) from None
     return request

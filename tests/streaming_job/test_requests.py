@@ -11,9 +11,9 @@ from freshet.cli.context import Place
 from freshet.ledger.commit import Outcome
 from freshet.ledger.keys import encoded
 from freshet.ledger.pending import Entry, What
-from freshet.ledger.requests import may_be_deleted
+from freshet.ledger.requests import entries, may_be_deleted
 from streaming_job import requests as module
-from streaming_job.requests import Requests, entries
+from streaming_job.requests import Requests
 
 
 @pytest.fixture
