@@ -105,7 +105,7 @@ class Story:
         self.screen.say("starting MySQL, DMS, Kinesis, S3, Redshift on this machine ...")
         control.reset(self.state)
         self.place = start_sandbox(self.state, tied=True)
-        self.screen.say("stand-ins are up; making events, tickets and customers, and starting Spark")
+        self.screen.say("emulators are up; making events, tickets and customers, and starting Spark")
         filling = self._simulate("initial", "--events", "100", "--tickets_per_event", "200", "--customers", "1000")
         self._wait_for_tables()
         self._start_job()
@@ -210,9 +210,7 @@ class Story:
     # 4: a refunded ticket goes, a repriced one comes
 
     def _refund_and_reprice(self) -> None:
-        self.screen.chapter(
-            f"4  A second table of the same job: {PREMIUM_TARGET}, {PREMIUM_PRICE} and more, refunds removed"
-        )
+        self.screen.chapter(f"4  {PREMIUM_TARGET}: a refund goes, a new price comes")
         self._until(
             lambda: bool(self._query(f"select ticket_id from {PREMIUM_TARGET} limit 1")), "no premium ticket arrived"
         )
