@@ -3,7 +3,7 @@
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 # S3's actions are named for what is done, not for the call. Source: Service Authorization Reference, "Actions ... for Amazon S3".
 S3_ACTIONS = {
@@ -15,6 +15,10 @@ S3_ACTIONS = {
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
 }
+
+
+# Keys of a request that every call here is told with, where the request has them at all.
+OF_REQUESTS: Final = frozenset({"s3:prefix", "cloudwatch:namespace", "kms:ViaService"})
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,15 @@ class Allowed:
 
     @staticmethod
     def _holds(operator: str, tests: Mapping[str, Any], context: Mapping[str, str]) -> bool:
-        """Judge StringEquals and StringLike; a key of the request that no test knows is taken to fit."""
+        """Judge StringEquals and StringLike: a key that the request has not does not fit; one that no test knows is taken to fit.
+
+        Source: IAM User Guide, "IAM JSON policy elements: Condition operators" (without IfExists a missing key does not match).
+        """
         assert operator in {"StringEquals", "StringLike", "ForAllValues:StringEquals"}, operator
         return all(
-            any(fnmatch.fnmatchcase(context[key], wanted) for wanted in _listed(values))
+            key in context and any(fnmatch.fnmatchcase(context[key], wanted) for wanted in _listed(values))
             for key, values in tests.items()
-            if key in context
+            if key in context or key in OF_REQUESTS
         )
 
 
