@@ -1,98 +1,132 @@
 """Drain a backlog: how many changes a second the job takes from a stream that is already full.
 
-    .venv/bin/python -m benchmarks.backlog --changes 100000
+    .venv/bin/python -m benchmarks.backlog --changes 400000
 
-MySQL, DMS, Kinesis, S3 and Redshift are the sandbox's and share the machine's cores with the job. The named limit, measured in
-the same run on the same stream: one plain process that calls GetRecords and json.loads and keeps nothing.
+MySQL, DMS, Kinesis, S3 and Redshift are the sandbox's and share the machine's cores with the job. The changes are of the fact
+alone: sales, and sold tickets that change hands. The first rounds after a start are cold (Java compiles), so the figures are
+those of the rounds after the second one. Arms, on the same changes:
+
+    emulators   through the emulators
+    canned      pages of the stream from memory, all else the same
+    no probe    canned, and no key is probed: what the probe costs
+
+The named limit, measured in the same run on the same stream: one plain process that calls GetRecords and json.loads and keeps
+nothing.
 """
 
 import argparse
+import base64
 import json
 import os
+import pickle
 import platform
+import shutil
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.canned import can
+from benchmarks.cpu import OF_JOB, PARTS, Watch
 from freshet.cli.context import ROOT, Place
 from freshet.cli.run import start_job
 from freshet.cli.simulate import start_simulator
 from sandbox import control
 
 PIPELINE = ROOT / "sql" / "pipelines" / "sport_event_activity"
-TICK_S = 0.2
+TICKETS_PER_EVENT = 500
+COLD_ROUNDS = 2
+STEPS = ("read", "look", "probe", "pending", "rows", "commit")
+ARMS = {
+    "emulators": ("streaming_job", ""),
+    "canned": ("benchmarks.canned", ""),
+    "no probe": ("benchmarks.canned", "probe"),
+}
+NO_CAP = ["--rows_per_s", "10000000"]  # a first start sweeps the table; that is not what is measured
+UNTIL_IDLE = ["--until_idle", "--every_s", "0.4"]
 console = Console(stderr=True)
 
 
 def main() -> None:
-    """Fill a stream, measure the limit, drain it with the job, print a table and one JSON line."""
+    """Fill a stream, measure the limit, drain it once an arm, print a table and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--changes", type=int, default=100_000, help="changes of the fact in the backlog")
+    parser.add_argument("--changes", type=int, default=400_000, help="changes of the fact in the backlog")
     parser.add_argument("--shards", type=int, default=16, help="a shard gives 2 MB/s, about 3,000 of these records")
-    arguments = parser.parse_args()
+    parser.add_argument("--arms", default=",".join(ARMS), help="which arms, in order; default: %(default)s")
+    chosen = parser.parse_args()
+    arms = chosen.arms.split(",")
     with tempfile.TemporaryDirectory(prefix="freshet-backlog-") as folder:
-        state = Path(folder) / "sandbox"
+        state, pages = Path(folder) / "sandbox", Path(folder) / "pages"
+        os.environ["BENCHMARK_PAGES"] = str(pages)
         try:
-            place = Place(state, control.start(state, tied=True, shards=arguments.shards))
-            fill(place, arguments.changes)
-            limit = plain_reader(place)
-            result = drain(place, arguments.changes)
+            place = Place(state, control.start(state, tied=True, shards=chosen.shards))
+            pipelines = {arm: copy_of_pipeline(arm, Path(folder)) for arm in arms}
+            stock_up(place, chosen.changes)
+            for pipeline in pipelines.values():
+                run_job(place, pipeline, [*NO_CAP, *UNTIL_IDLE])
+            simulate(place, "burst", ["--changes", str(chosen.changes)])
+            limit, records = plain_reader(place)
+            pages.write_bytes(pickle.dumps(can(records)))
+            del records
+            results = {arm: drain(place, pipelines[arm], arm, chosen.changes) for arm in arms}
         finally:
             control.stop(state)
-    result |= {"limit_changes_per_s": round(limit), "ratio_to_limit": round(result["changes_per_s"] / limit, 3)}
-    result |= {
-        "cores": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
-        "shards": arguments.shards,
-    }
-    show(result)
-    print(json.dumps(result))
+    machine = {"cores": os.cpu_count(), "machine": platform.processor() or platform.machine(), "shards": chosen.shards}
+    show(results, limit)
+    print(json.dumps({"arms": results, "limit_changes_per_s": round(limit), **machine}))
 
 
-def fill(place: Place, changes: int) -> None:
-    """Put the backlog into the stream, the real way: MySQL, binlog, DMS."""
-    started = time.monotonic()
-    sizes = ["--events", "100", "--tickets_per_event", "500", "--customers", "5000"]
-    for kind, options in (("initial", sizes), ("burst", ["--changes", str(changes)])):
-        console.print(f"simulator {kind} ...")
-        if start_simulator(place, kind, options, stdout=subprocess.DEVNULL).wait() != 0:
-            raise SystemExit(f"simulator {kind} failed")
-        until = control.binlog_position(place.state)
-        while control.dms_position(place.state) < until:
-            time.sleep(0.2)
-        if kind == "initial":
-            forget(place)
-    console.print(f"the stream holds the backlog after {time.monotonic() - started:.0f} s")
+def copy_of_pipeline(arm: str, folder: Path) -> Path:
+    """Give an arm a pipeline of its own, with a target of its own."""
+    name = f"backlog_{arm.replace(' ', '_')}"
+    copied = Path(shutil.copytree(PIPELINE, folder / name))
+    text = (copied / "pipeline.yaml").read_text()
+    (copied / "pipeline.yaml").write_text(text.replace("sport_event_activity", name))
+    return copied
 
 
-def forget(place: Place) -> None:
-    """Let the stream forget the dimensions' rows: a task that captures the fact alone would not have sent them."""
+def stock_up(place: Place, changes: int) -> None:
+    """Make tickets and customers enough; the stream forgets them, as a task that captures the fact alone would not send them."""
+    events = -(-changes // 2 // TICKETS_PER_EVENT) + 1
+    sizes = {"events": events, "tickets_per_event": TICKETS_PER_EVENT, "customers": 5_000}
+    simulate(place, "initial", [word for name, size in sizes.items() for word in (f"--{name}", str(size))])
     body = json.dumps({"stream": place.endpoints["stream"], "older_than_s": 0}).encode()
     request = urllib.request.Request(place.endpoints["aws"]["endpoint_url"] + "/_sandbox/trim", body, method="POST")
     with urllib.request.urlopen(request) as answer:
         answer.read()
 
 
-def plain_reader(place: Place) -> float:
-    """Give the changes of the fact a second that one process reads and parses, doing nothing with them."""
+def simulate(place: Place, kind: str, options: list[str]) -> None:
+    """Run a simulator, and wait until DMS has delivered what it changed."""
+    console.print(f"simulator {kind} ...")
+    if start_simulator(place, kind, options, stdout=subprocess.DEVNULL).wait() != 0:
+        raise SystemExit(f"simulator {kind} failed")
+    until = control.binlog_position(place.state)
+    while control.dms_position(place.state) < until:
+        time.sleep(0.2)
+
+
+def shards_of(place: Place) -> list[str]:
+    """Name the stream's shards."""
+    answer = place.client("kinesis").list_shards(StreamName=place.endpoints["stream"])
+    return [shard["ShardId"] for shard in answer["Shards"]]
+
+
+def plain_reader(place: Place) -> tuple[float, Mapping[str, list[dict[str, Any]]]]:
+    """Give the changes of the fact a second that one process reads and parses, and the records, for the canned arms."""
     kinesis, stream = place.client("kinesis"), place.endpoints["stream"]
-    shards = [shard["ShardId"] for shard in kinesis.list_shards(StreamName=stream)["Shards"]]
-    iterators = {
-        shard: kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[
-            "ShardIterator"
-        ]
-        for shard in shards
-    }
+    found: dict[str, list[dict[str, Any]]] = {shard: [] for shard in shards_of(place)}
     facts, spent = 0, 0.0
-    while iterators:
-        for shard, iterator in list(iterators.items()):
+    for shard, records in found.items():
+        start = {"StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = kinesis.get_shard_iterator(**start)["ShardIterator"]
+        while True:
             began = time.process_time()
             try:
                 page = kinesis.get_records(ShardIterator=iterator, Limit=10_000)
@@ -102,23 +136,39 @@ def plain_reader(place: Place) -> float:
             for record in page["Records"]:
                 facts += json.loads(record["Data"])["metadata"].get("table-name") == "ticket_activity"
             spent += time.process_time() - began
-            iterators[shard] = page["NextShardIterator"]
+            for record in page["Records"]:
+                arrived = record["ApproximateArrivalTimestamp"].timestamp()
+                body = base64.b64encode(record["Data"]).decode()
+                records.append({**record, "Data": body, "ApproximateArrivalTimestamp": arrived})
+            iterator = page["NextShardIterator"]
             if page["MillisBehindLatest"] == 0:
-                del iterators[shard]
-    return facts / spent  # per second of its own CPU: its waiting for quotas is no limit of reading
+                break
+    return facts / spent, found  # per second of its own CPU: its waiting for quotas is no limit of reading
 
 
-def drain(place: Place, changes: int) -> dict[str, Any]:
-    """Run the job until idle, and measure it from its first read to its last commit."""
+def run_job(place: Place, pipeline: Path, options: list[str]) -> None:
+    """Run the job until idle."""
+    code = start_job(place, [pipeline], options).wait(1200)
+    if code:
+        raise SystemExit(f"the job failed with {code}")
+
+
+def drain(place: Place, pipeline: Path, arm: str, changes: int) -> dict[str, Any]:
+    """Run the job until idle, and measure the rounds that are warm."""
+    module, without = ARMS[arm]
+    os.environ["BENCHMARK_WITHOUT"] = without
     lines: list[dict[str, Any]] = []
+    spent: list[dict[str, float]] = []
+    watching: list[Watch] = []
+
+    def hear(line: dict[str, Any]) -> None:
+        lines.append({**line, "t": time.monotonic()})
+        if line["event"] == "round":
+            spent.append(watching[0].cpu_s())
+
     started_at = time.monotonic()
-    job = start_job(
-        place,
-        [PIPELINE],
-        ["--until_idle", "--every_s", "0.4"],
-        lambda line: lines.append({**line, "t": time.monotonic()}),
-    )
-    watch = Watch(job.process.pid)
+    job = start_job(place, [pipeline], [*NO_CAP, *UNTIL_IDLE], hear, module)
+    watching.append(watch := Watch(place, job.process.pid))
     watch.start()
     code = job.wait(1200)
     watch.done.set()
@@ -126,70 +176,46 @@ def drain(place: Place, changes: int) -> dict[str, Any]:
     if code != 0:
         raise SystemExit(f"the job failed: {[line['event'] for line in lines if line['level'] == 'error']}")
     begun = next(line["t"] for line in lines if line["event"] == "started")
-    batches = [line for line in lines if line["event"] == "round"]
-    seconds = batches[-1]["t"] - begun
-    steps = {
-        step: round(sum(b["seconds"].get(step, 0) for b in batches), 2)
-        for step in ("read", "look", "probe", "pending", "rows", "commit")
-    }
-    for batch in batches:
-        console.print(f"  batch of {batch['received']:,}: {batch['seconds']}")
-    received = sum(b["received"] - b["ignored"] for b in batches)
+    rounds = [line for line in lines if line["event"] == "round" and line["received"]]
+    received = sum(one["received"] - one["ignored"] for one in rounds)
     if received < changes:
         raise SystemExit(f"only {received} of {changes} changes arrived")
+    for one in rounds:
+        console.print(
+            f"  {arm}: round of {one['received']:,} at {one['t'] - begun:.1f} s: {one['seconds']}", soft_wrap=True
+        )
+    warm, last = rounds[COLD_ROUNDS:], len(rounds) - 1
+    if not warm:
+        raise SystemExit(f"{len(rounds)} rounds only: none is warm, ask for more changes")
+    count = sum(one["received"] for one in warm)
+    cpu = {part: (spent[last][part] - spent[COLD_ROUNDS - 1][part]) / count * 1e6 for part in PARTS}
+    seconds = warm[-1]["t"] - rounds[COLD_ROUNDS - 1]["t"]
     return {
-        "changes": received,
-        "seconds": round(seconds, 2),
-        "changes_per_s": round(received / seconds),
+        "changes_per_s": round(count / seconds),
+        "cold_changes_per_s": round(received / (rounds[-1]["t"] - begun)),
         "start_s": round(begun - started_at, 1),
-        "batches": len(batches),
-        "rows_looked_at": sum(b["looked_at"] for b in batches),
-        "seconds_by_step": steps,
-        "job_cpu_s": round(watch.cpu_s, 1),
-        "job_peak_mb": round(watch.peak_mb),
-    }
+        "warm_rounds": len(warm),
+        "us_a_change": round(sum(cpu.values()), 1),
+        "us_a_change_job": round(sum(cpu[part] for part in OF_JOB), 1),
+        "us_by_part": {part: round(value, 1) for part, value in cpu.items()},
+        "wall_us_by_step": {step: round(sum(one["seconds"].get(step, 0.0) for one in warm) / count * 1e6, 1) for step in STEPS},
+        "peak_mb": round(watch.peak_mb),
+    }  # fmt: skip
 
 
-class Watch(threading.Thread):
-    """Samples the job's session: CPU seconds of all its processes, and the peak of their resident memory together."""
-
-    def __init__(self, session: int) -> None:
-        super().__init__(daemon=True)
-        self.session, self.done = session, threading.Event()
-        self.peak_mb = 0.0
-        self._cpu: dict[int, float] = {}
-
-    @property
-    def cpu_s(self) -> float:
-        """CPU seconds, user and system, of all processes seen."""
-        return sum(self._cpu.values())
-
-    def run(self) -> None:
-        """Sample until told to stop."""
-        ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-        while not self.done.wait(TICK_S):
-            resident = 0.0
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                except (FileNotFoundError, ProcessLookupError):
-                    continue
-                if int(fields[3]) == self.session:
-                    self._cpu[int(entry.name)] = (int(fields[11]) + int(fields[12])) / ticks
-                    resident += int(fields[21]) * page / 1e6
-            self.peak_mb = max(self.peak_mb, resident)
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the table."""
-    table = Table("backlog", "", title=None)
-    for name, value in result.items():
-        if name == "seconds_by_step":
-            for step, seconds in value.items():
-                table.add_row(f"  {step}", f"{seconds:.2f} s")
-        else:
-            table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+def show(results: Mapping[str, Mapping[str, Any]], limit: float) -> None:
+    """Print the table: an arm a column."""
+    table = Table("warm rounds", *results)
+    names = [name for name in next(iter(results.values())) if not name.endswith(("by_part", "by_step"))]
+    for name in names:
+        table.add_row(name, *(f"{result[name]:,}" for result in results.values()))
+    table.add_row("of the limit", *(f"{result['changes_per_s'] / limit:.2f}" for result in results.values()))
+    for part in PARTS:
+        table.add_row(f"CPU us: {part}", *(str(result["us_by_part"][part]) for result in results.values()))
+    for step in STEPS:
+        table.add_row(f"wall us: {step}", *(str(result["wall_us_by_step"][step]) for result in results.values()))
     console.print(table)
+    console.print(f"limit: {limit:,.0f} changes a second of one core, by one plain reader")
 
 
 if __name__ == "__main__":

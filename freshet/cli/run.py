@@ -91,6 +91,7 @@ def start_job(
     folders: Sequence[Path],
     options: list[str],
     on_line: Callable[[dict[str, Any]], None] | None = None,
+    module: str = "streaming_job",
 ) -> JobProcess:
     """Start the job of some pipelines as a process group of its own.
 
@@ -99,6 +100,7 @@ def start_job(
         folders: The pipelines' folders.
         options: More arguments of `python -m streaming_job`.
         on_line: Is called with each JSON line of the job's log.
+        module: What `python -m` runs.
     """
     endpoints, name = place.endpoints, "+".join(folder.resolve().name for folder in folders)[:100]
     state, caps = jobs_folder(place), read_source_caps()
@@ -117,7 +119,7 @@ def start_job(
         "lock_folder": state,
         "work_folder": state / f"{name}.spark",
     }
-    return start_process(place, "streaming_job", name, options, arguments, on_line)
+    return start_process(place, module, name, options, arguments, on_line)
 
 
 def tell_error(line: dict[str, Any]) -> None:
