@@ -7,16 +7,18 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from freshet.errors import FreshetError
 from freshet.logs import write_json_lines
 from streaming_job.arguments import Arguments, parse
-from streaming_job.connect import connect_job
 from streaming_job.lock_file import held, lock_files
-from streaming_job.session import cores_of, open_session, warm_up
+from streaming_job.session import Opening, cores_of
 from streaming_job.stopping import Stopping
 
 log = logging.getLogger("streaming_job")
+
+SWITCH_S: Final = 0.0005  # a round's small questions wait that long at most for the thread that parses the next records
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,17 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Arguments) -> None:
-    """Open Spark, connect, work, and close."""
+    """Open Spark, connect, work, and close. Java starts while everything else is imported and asked."""
+    sys.setswitchinterval(SWITCH_S)
     stopping = Stopping()
     cores = cores_of(arguments.worker_type, arguments.workers)
-    spark = open_session(arguments.spark_master, arguments.work_folder, cores)
+    session = Opening(arguments.spark_master, arguments.work_folder, cores)
+    stopping.on_signals(session.cancel)
     try:
-        stopping.on_signals(spark.sparkContext.cancelAllJobs)
-        warm_up(spark)
-        with closing(connect_job(arguments, spark, stopping)) as job:
+        from streaming_job.connect import connect_job  # noqa: PLC0415 - a second of imports, beside Java's start
+
+        with closing(connect_job(arguments, session.result, stopping)) as job:
             job.work()
     finally:
-        spark.stop()
+        session.stop()
 
 
 if __name__ == "__main__":

@@ -16,15 +16,12 @@ from streaming_job import session
 
 
 def write(path: Path) -> None:
-    """Start Spark, touch what a batch touches, and let the JVM write the archive as it ends."""
+    """Start Spark, do what a round does, and let the JVM write the archive as it ends."""
     part = path.with_name(f"{path.name}.part")
     options = (*session.SILENT, f"-XX:ArchiveClassesAtExit={part}")
     with tempfile.TemporaryDirectory() as folder:
         spark = session.open_session("local[2]", Path(folder), java_options=options)
-        pinned = session.rehearse(spark).localCheckpoint(eager=True)
-        numbered = pinned.selectExpr("id", "row_number() over (partition by id order by id) as n")
-        joined = numbered.join(pinned.hint("broadcast"), "id", "left").join(pinned.hint("merge"), "id", "left")
-        joined.mapInArrow(lambda batches: batches, "id long, n int").collect()
+        session.rehearse(spark)
         gateway: Any = spark.sparkContext._gateway
         process = gateway.proc
         spark.stop()

@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -36,14 +36,14 @@ from streaming_job.start import describe_stream
 from streaming_job.stopping import Stopping
 
 
-def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -> Job:
+def connect_job(arguments: Arguments, session: Callable[[], SparkSession], stopping: Stopping) -> Job:
     """Make a job that is ready to work; targets and control tables are made where they are missing.
 
     What is away is waited for, half an hour each; see `patience`.
 
     Args:
         arguments: The command line.
-        spark: From `open_session`.
+        session: Gives the session, from `open_session`; it is asked for late, as Java may still be starting.
         stopping: Says when to stop.
 
     Raises:
@@ -58,7 +58,6 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
     with closing(aws.client("secretsmanager", config=config)) as secrets:
         mysql = awaited("Secrets Manager", lambda: read_mysql_settings(secrets, arguments.source_secret), stopping)
         tokens = awaited("Secrets Manager", lambda: read_token_key(secrets, arguments.token_secret), stopping)
-    register_functions(spark, tokens)
     source_ca = arguments.source_ca
     if source_ca:
         ca_pem = awaited("S3", lambda: text_of(source_ca, s3), stopping)
@@ -67,6 +66,9 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
     warehouse = Warehouse(aws.client("redshift-data", config=once), arguments.workgroup, arguments.warehouse_database)
     kinesis = kinesis_client()
     stream = awaited("the stream", lambda: describe_stream(kinesis, arguments.stream), stopping)
+    sources = [_source(definition, mysql, arguments.source_database, stopping) for definition in definitions]
+    spark = session()
+    register_functions(spark, tokens)
     run = str(uuid.uuid4())
     around = Around(
         spark=spark,
@@ -81,8 +83,8 @@ def connect_job(arguments: Arguments, spark: SparkSession, stopping: Stopping) -
         stopping=stopping.expired,
     )
     pipelines: dict[str, Running] = {}
-    for definition in definitions:
-        followed = _followed(definition, mysql, arguments.source_database, spark, stopping)
+    for definition, source in zip(definitions, sources, strict=True):
+        followed = Followed(build_pipeline(definition, source, spark))
         ledger = Ledger(warehouse, followed.pipeline, arguments.copy_role)
         ddl = target_ddl(followed.pipeline)
         awaited("Redshift", lambda: ledger.create(ddl, rebuild=arguments.rebuild), stopping)  # noqa: B023 - called at once
@@ -109,21 +111,19 @@ def _definitions(arguments: Arguments, s3: object, stopping: Stopping) -> list[D
     return definitions
 
 
-def _followed(
-    definition: Definition, mysql: MySQLSettings, database: str, spark: SparkSession, stopping: Stopping
-) -> Followed:
-    source, wrong = awaited("MySQL", lambda: _look_at_source(mysql, database, definition), stopping)
-    if wrong:
-        raise EnvironmentFault(f"pipeline {definition.name}: the source cannot be followed: {'; '.join(wrong)}")
-    return Followed(build_pipeline(definition, source, spark))
-
-
 def _tables(pipelines: Mapping[str, Running]) -> dict[str, KeyColumns]:
     return {name: columns for running in pipelines.values() for name, columns in running.followed.tables.items()}
 
 
+def _source(definition: Definition, mysql: MySQLSettings, database: str, stopping: Stopping) -> SourceSchema:
+    """Read a pipeline's tables; what is wrong with a server whose changes shall be followed is not waited for."""
+    source, wrong = awaited("MySQL", lambda: _look_at_source(mysql, database, definition), stopping)
+    if wrong:
+        raise EnvironmentFault(f"pipeline {definition.name}: the source cannot be followed: {'; '.join(wrong)}")
+    return source
+
+
 def _look_at_source(mysql: MySQLSettings, database: str, definition: Definition) -> tuple[SourceSchema, list[str]]:
-    """Read the tables, and what is wrong with a server whose changes shall be followed."""
     with connect(mysql, database) as connection:
         source = read_source(connection, database, definition.tables)
         findings = check_source(connection, definition, source)

@@ -274,7 +274,7 @@ class River:
             patch.setattr(streaming_job.connect, "build_pipeline", self._built)
             if self.admits_every_key:
                 _admit_every_key(patch)
-            job = connect_job(self.arguments(**arguments), self.spark, Asked())
+            job = connect_job(self.arguments(**arguments), lambda: self.spark, Asked())
         with closing(job):
             yield job
 

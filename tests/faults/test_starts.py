@@ -35,7 +35,7 @@ class Waits(Stopping):
 
 def works(river: River, stopping: Waits) -> None:
     """Start the job, which has to wait, and let it carry a row."""
-    with closing(connect_job(river.arguments(), river.spark, stopping)) as job:
+    with closing(connect_job(river.arguments(), lambda: river.spark, stopping)) as job:
         job.work()
     assert ABSENT_FOR == stopping.pauses
     assert [1] == [row[0] for row in river.actual()]
@@ -92,7 +92,7 @@ def test_redshift_goes_away_between_connecting_and_starting(own_stream: River) -
     state = own_stream.place.state
     stopping = Waits(lambda: control.start_service(state, "redshift"))
     own_stream.sell([1], 5)
-    with closing(connect_job(own_stream.arguments(), own_stream.spark, stopping)) as job:
+    with closing(connect_job(own_stream.arguments(), lambda: own_stream.spark, stopping)) as job:
         control.stop_service(state, "redshift")
         try:
             job.work()
