@@ -6,6 +6,7 @@ Reads:  questions.
 Gives:  answers, each with the servers that gave it.
 """
 
+import bisect
 import hashlib
 import time
 import uuid
@@ -100,7 +101,8 @@ class Target:
         """Give the next keys in the order of their typed values, which is the same whenever they are unloaded."""
         if key is None or self._keys is None:
             self._keys = sorted({*self._unloaded(), *map(as_warehouse, self.quarantined())})
-        found = [one for one in self._keys if key is None or one > key][:limit]
+        first = 0 if key is None else bisect.bisect_right(self._keys, key)
+        found = self._keys[first : first + limit]
         if len(found) < limit:
             self._keys = None
         return found

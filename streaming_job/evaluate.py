@@ -8,6 +8,7 @@ Reads:  keys to look at.
 Gives:  staged files, from `streaming_job.stage`.
 """
 
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -82,7 +83,7 @@ class Evaluation:
         return list(self.staging.stage(self._select(self.spark.createDataFrame(read)).toArrow()))
 
     def _in_tasks(self, tasks: Sequence[Sequence[Asked]]) -> list[Written]:
-        read = _reading(self.followed, self.mysql, tuple(tuple(task) for task in tasks), self.server)
+        read = _reading(self.followed, self.mysql, [_packed(task) for task in tasks], self.server)
         stage = _staging(self.staging)
         parts = len(tasks)
         frame = self.spark.range(0, parts, 1, parts).mapInArrow(
@@ -95,14 +96,26 @@ class Evaluation:
         return [Written(row["object"], row["bytes"], dict(row["rows"])) for row in told]
 
 
+def _packed(task: Sequence[Asked]) -> bytes:
+    """Write the keys of a task for its way: most are neither moved nor forced, and a worker reads no task but its own."""
+    moved = {place for place, asked in enumerate(task) if asked.moved}
+    forced = {place for place, asked in enumerate(task) if asked.forced}
+    return pickle.dumps(([asked.key for asked in task], moved, forced))
+
+
+def _unpacked(packed: bytes) -> list[Asked]:
+    keys, moved, forced = pickle.loads(packed)  # noqa: S301 - the driver wrote it
+    return [Asked(key, place in moved, place in forced) for place, key in enumerate(keys)]
+
+
 def _reading(
-    followed: Followed, mysql: MySQLSettings, tasks: Sequence[Sequence[Asked]], server: str
+    followed: Followed, mysql: MySQLSettings, tasks: Sequence[bytes], server: str
 ) -> Callable[[Batches], Batches]:
     def read(batches: Batches) -> Batches:
         for batch in batches:
             for part in batch.column(0).to_numpy():
                 source = kept_source(mysql)
-                yield from rows.read_task(source, followed, tasks[int(part)], server).to_batches()
+                yield from rows.read_task(source, followed, _unpacked(tasks[int(part)]), server).to_batches()
 
     return read
 

@@ -52,7 +52,7 @@ class Followed:
         no_pad = tuple(table.column(name).tells_blanks_apart for name in table.primary_key)
         return KeyColumns(self.pipeline.database, table.name, table.primary_key, converters, no_pad)
 
-    @property
+    @cached_property
     def fact_key(self) -> KeyColumns:
         """The primary key of the fact."""
         return self.tables[self.pipeline.fact.name]

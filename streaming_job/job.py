@@ -91,8 +91,10 @@ class Job:
         self.reader = Reader(
             self.kinesis,
             self.stream.name,
+            self.read,
             least([running.memory.remembered.positions for running in self.pipelines.values()]),
         )
+        self.closing.append(self.reader)
         self.reader.add(self.stream.shards)
         self.limiter = RateLimiter(self.arguments.rows_per_s, self.arguments.rows_per_s, time.monotonic())
         self._say("started", shards=len(self.stream.shards), run=self.run, pipelines=sorted(self.pipelines))
@@ -143,21 +145,15 @@ class Job:
 
     def _read_pages(self) -> int:
         """Read the stream once for all, and take each record into every pipeline."""
-        shards = max(1, len(self.reader.open_shards))
-        budget = Budget(
-            records=min(self.arguments.records_per_shard, -(-RECORDS_PER_ROUND // shards)),
-            seconds_after_first=max(1.0, self._least_every_s() / 4),
-        )
         self.read_at = time.monotonic()
         records, left_out, ended, began = 0, dict[str, int](), False, time.perf_counter()
         everyone = [running for running in self.pipelines.values() if not running.left_out]
-        for shard, page in self.reader.read(budget):
-            for record in page.records:
-                outcome = self.read(record["Data"])
+        for shard, page in self.reader.read(self._budget()):
+            for sequence, outcome in page.records:
                 if isinstance(outcome, LeftOut):
                     left_out[outcome.table] = left_out.get(outcome.table, 0) + 1
                 for running in everyone:
-                    running.take_in(outcome, shard.id, record["SequenceNumber"])
+                    running.take_in(outcome, shard.id, sequence)
             shard.take_in(page)
             records += len(page.records)
             ended |= page.following is None
@@ -171,6 +167,22 @@ class Job:
         if self.metrics:
             self.metrics.read(self.reader, sum(left_out.values()))
         return records
+
+    def _read_ahead(self) -> None:
+        """Begin to read what the next round needs, while the job is behind."""
+        if self._is_behind():
+            self.reader.read_ahead(self._budget())
+
+    def _budget(self) -> Budget:
+        """Give what one read takes of a shard."""
+        shards = max(1, len(self.reader.open_shards))
+        return Budget(
+            records=min(self.arguments.records_per_shard, -(-RECORDS_PER_ROUND // shards)),
+            seconds_after_first=max(1.0, self._least_every_s() / 4),
+        )
+
+    def _is_behind(self) -> bool:
+        return any(shard.tip_at is None for shard in self.reader.open_shards)
 
     def _check_retention(self) -> None:
         for shard in self.reader.open_shards:
@@ -199,10 +211,9 @@ class Job:
         self.turn += 1
         self.limiter = self.limiter.at_time(began)
         progress = self._progress()
-        taken = running.round(progress, self.turn, self.limiter.allowed, clock)
+        taken = running.round(progress, self.turn, self.limiter.allowed, clock, self._read_ahead)
         self.limiter = self.limiter.after_taking(taken)
-        behind = any(shard.tip_at is None for shard in self.reader.open_shards)
-        running.due_at = 0.0 if behind or running.has_work else began + self.every_s(running)
+        running.due_at = 0.0 if self._is_behind() or running.has_work else began + self.every_s(running)
         if self.metrics:
             self.metrics.round(running, progress.data_as_of, clock)
 

@@ -1,24 +1,24 @@
 """Step 1: read the stream once, for all pipelines that are due, each shard from where the least of them stands.
 
 A read takes whole pages of every shard, children of a split too, until the tip, the shard's end, or a budget. A position
-moves when its page has been taken in, and not before: whatever breaks, what was not taken in is read again.
+moves when its page has been taken in, and not before: whatever breaks, what was not taken in is read again. While the job is
+behind, the next pages are read beside the round of the last ones.
 
 Reads:  positions.
-Gives:  pages, in each shard's order; how far each shard was read.
+Gives:  pages of records, in each shard's order; how far each shard was read.
 
 Source: Kinesis Data Streams Developer Guide, "Quotas and limits"; API Reference, "GetRecords", "GetShardIterator".
 """
 
 import binascii
-import contextlib
 import queue
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import boto3
 import botocore.session
@@ -29,11 +29,15 @@ from botocore.parsers import ResponseParserFactory
 
 from freshet.ledger import positions
 from freshet.ledger.positions import Kind, Position, Positions, after_page
+from streaming_job.records import Outcome
 
 CALLS_APART_S: Final = 0.21  # a shard takes 5 GetRecords calls a second, from all its readers together
 ITERATOR_LIFE_S: Final = 240  # of 300
-PAGES_WAITING_MAX: Final = 4
+RECORDS_PER_CALL_MAX: Final = 10_000
 SHARDS_AT_ONCE: Final = 64
+PARSING: Final = (
+    threading.Lock()
+)  # Python computes in one thread at a time: many that want to would only keep the round waiting
 THROTTLED: Final = frozenset(
     {"ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException"}
 )
@@ -49,11 +53,29 @@ class Budget:
     seconds: float = 60.0
 
 
+class Received(NamedTuple):
+    """One record: its sequence number, and what was read of it. Its body is kept nowhere."""
+
+    sequence: str
+    outcome: Outcome
+
+
 @dataclass(frozen=True)
 class Page:
-    """One answer of GetRecords."""
+    """One answer of GetRecords.
 
-    records: Sequence[dict[str, Any]]
+    Attributes:
+        records: Its records.
+        last: Sequence number and arrival of the last one, the latter in seconds since 1970; None if there is none.
+        bytes: Bytes of their bodies.
+        following: Iterator of the next page; None at the shard's end.
+        behind_ms: How far behind the tip the page was.
+        asked_at: When it was asked for, seconds since 1970.
+    """
+
+    records: Sequence[Received]
+    last: tuple[int, float] | None
+    bytes: int
     following: str | None
     behind_ms: int
     asked_at: float
@@ -71,8 +93,6 @@ class Shard:
         tip_at: When the shard was last seen to hold nothing more; None if it did.
         proved_at: When nothing unread was last known to be lost: seen at the tip, or the last record's arrival.
         behind_ms: How far behind the tip the last page was.
-        read: Records of the running read.
-        bytes: Their bytes.
     """
 
     id: str
@@ -82,8 +102,6 @@ class Shard:
     tip_at: float | None = None
     proved_at: float = 0.0
     behind_ms: int = 0
-    read: int = 0
-    bytes: int = 0
 
     @property
     def is_read_to_its_end(self) -> bool:
@@ -92,16 +110,11 @@ class Shard:
 
     def take_in(self, page: Page) -> None:
         """Move on by a page."""
-        last = page.records[-1] if page.records else None
-        moved = (int(last["SequenceNumber"]), float(last["ApproximateArrivalTimestamp"])) if last else None
-        self.position = after_page(
-            self.position, moved, closed=page.following is None, has_next=page.following is not None
-        )
+        ended = page.following is None
+        self.position = after_page(self.position, page.last, closed=ended, has_next=not ended)
         self.iterator, self.iterator_at, self.behind_ms = page.following, page.asked_at, page.behind_ms
         self.tip_at = page.asked_at if page.behind_ms == 0 else None
-        self.proved_at = self.tip_at or (moved[1] if moved else self.proved_at)
-        self.read += len(page.records)
-        self.bytes += sum(len(record["Data"]) for record in page.records)
+        self.proved_at = self.tip_at or (page.last[1] if page.last else self.proved_at)
 
 
 class Reader:
@@ -110,12 +123,14 @@ class Reader:
     Args:
         client: A boto3 Kinesis client without retries of its own, whose times are seconds; from `kinesis_client`.
         stream: Its name. A call with the ARN would go to the host ACCOUNT.data-kinesis, to which a VPC need not have a way.
+        parse: Reads one record's body.
         stands: The least position of the pipelines, a shard.
     """
 
-    def __init__(self, client: Any, stream: str, stands: Positions) -> None:
-        self.client, self.stream = client, stream
+    def __init__(self, client: Any, stream: str, parse: Callable[[bytes], Outcome], stands: Positions) -> None:
+        self.client, self.stream, self.parse = client, stream, parse
         self.shards = {shard: Shard(shard, position) for shard, position in stands.items()}
+        self._ahead: _Reading | None = None
 
     def add(self, shards: Iterable[str]) -> None:
         """Take in shards that came to be: they are read from their oldest record."""
@@ -124,6 +139,7 @@ class Reader:
 
     def go_back(self, stands: Positions) -> None:
         """Read again from where a pipeline stands that could not keep up."""
+        self._forget_ahead()
         for shard, position in stands.items():
             here = self.shards.get(shard)
             if here is None or positions.is_before(position, here.position):
@@ -146,11 +162,12 @@ class Reader:
 
     def forget_iterators(self) -> None:
         """Begin anew from the positions: after a fault nothing else is known."""
+        self._forget_ahead()
         for shard in self.shards.values():
             shard.iterator = None
 
     def read(self, budget: Budget) -> Iterator[tuple[Shard, Page]]:
-        """Read until each shard's tip, its end or the budget.
+        """Read until each shard's tip, its end or the budget; what was read ahead comes first, and alone.
 
         Yields:
             A shard and its next page, which the caller takes in; see `Shard.take_in`.
@@ -158,51 +175,71 @@ class Reader:
         Raises:
             ClientError: Kinesis refused; what was not given is read again.
         """
-        reading = self.open_shards
-        for shard in reading:
-            shard.read = shard.bytes = 0
-        yield from _pages(self.client, self.stream, reading, budget)
-
-
-def _pages(client: Any, stream: str, shards: Sequence[Shard], budget: Budget) -> Iterator[tuple[Shard, Page]]:
-    """Read several shards at once, since each waits for its own quota; pages of one shard come in their order."""
-    arrived: queue.Queue[tuple[Shard, Page | BaseException | None]] = queue.Queue(maxsize=PAGES_WAITING_MAX)
-    abandoned = threading.Event()
-
-    def give(shard: Shard, item: Page | BaseException | None) -> None:
-        while not abandoned.is_set():
-            with contextlib.suppress(queue.Full):
-                arrived.put((shard, item), timeout=1)
-                return
-
-    def fetch(shard: Shard) -> None:
+        reading, self._ahead = self._ahead or self._begin(budget), None
         try:
-            for page in read_shard(client, stream, shard, budget):
-                give(shard, page)
-                if abandoned.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the pages are taken
-            give(shard, error)
-        else:
-            give(shard, None)
+            yield from reading.pages()
+        finally:
+            reading.abandon()
 
-    for shard in shards:
-        threading.Thread(target=fetch, args=(shard,), daemon=True).start()
-    left = len(shards)
-    try:
-        while left:
-            shard, item = arrived.get()
+    def read_ahead(self, budget: Budget) -> None:
+        """Begin to read what the next `read` gives, unless that was begun. Every page that was given has been taken in."""
+        self._ahead = self._ahead or self._begin(budget)
+
+    def close(self) -> None:
+        """Read no further."""
+        self._forget_ahead()
+
+    def _begin(self, budget: Budget) -> "_Reading":
+        return _Reading(self.open_shards, lambda shard: read_shard(self.client, self.stream, shard, self.parse, budget))
+
+    def _forget_ahead(self) -> None:
+        if self._ahead:
+            self._ahead.abandon()
+        self._ahead = None
+
+
+class _Reading:
+    """Reads several shards at once, since each waits for its own quota; pages of one shard come in their order.
+
+    The budget bounds what waits to be taken.
+    """
+
+    def __init__(self, shards: Sequence[Shard], read: Callable[[Shard], Iterator[Page]]) -> None:
+        self._arrived: queue.SimpleQueue[tuple[Shard, Page | BaseException | None]] = queue.SimpleQueue()
+        self._abandoned, self._left = threading.Event(), len(shards)
+        for shard in shards:
+            threading.Thread(target=self._fetch, args=(shard, read), daemon=True).start()
+
+    def pages(self) -> Iterator[tuple[Shard, Page]]:
+        """Give pages as they come."""
+        while self._left:
+            shard, item = self._arrived.get()
             if isinstance(item, BaseException):
                 raise item
             if item is None:
-                left -= 1
+                self._left -= 1
             else:
                 yield shard, item
-    finally:
-        abandoned.set()
+
+    def abandon(self) -> None:
+        """Ask for no more pages."""
+        self._abandoned.set()
+
+    def _fetch(self, shard: Shard, read: Callable[[Shard], Iterator[Page]]) -> None:
+        try:
+            for page in read(shard):
+                self._arrived.put((shard, page))
+                if self._abandoned.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the pages are taken
+            self._arrived.put((shard, error))
+        else:
+            self._arrived.put((shard, None))
 
 
-def read_shard(client: Any, stream: str, shard: Shard, budget: Budget) -> Iterator[Page]:
+def read_shard(
+    client: Any, stream: str, shard: Shard, parse: Callable[[bytes], Outcome], budget: Budget
+) -> Iterator[Page]:
     """Read whole pages of one shard until its tip, its end or the budget; changes nothing of the shard.
 
     A walk over empty pages is ended by `Budget.seconds` only, and its iterator goes on in the next round.
@@ -224,7 +261,7 @@ def read_shard(client: Any, stream: str, shard: Shard, budget: Budget) -> Iterat
 
     while True:
         try:
-            page = _get_records(client, iterator)
+            page = _get_records(client, iterator, min(RECORDS_PER_CALL_MAX, budget.records - records), parse)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "ExpiredIteratorException":
@@ -237,12 +274,10 @@ def read_shard(client: Any, stream: str, shard: Shard, budget: Budget) -> Iterat
             attempt += 1
             continue
         attempt = 0
-        if page.records:
+        if page.last:
             first_record_at = first_record_at or time.monotonic()
-            records += len(page.records)
-            size += sum(len(record["Data"]) for record in page.records)
-            last = page.records[-1]
-            position = Position(Kind.AFTER, int(last["SequenceNumber"]), float(last["ApproximateArrivalTimestamp"]))
+            records, size = records + len(page.records), size + page.bytes
+            position = Position(Kind.AFTER, *page.last)
         yield page
         if page.following is None or page.behind_ms == 0 or spent():
             return
@@ -288,10 +323,20 @@ class _PageParser:
         return {**page, "ResponseMetadata": metadata}
 
 
-def _get_records(client: Any, iterator: str) -> Page:
+def _get_records(client: Any, iterator: str, limit: int, parse: Callable[[bytes], Outcome]) -> Page:
     asked_at = time.time()
-    answer = client.get_records(ShardIterator=iterator, Limit=10_000)
-    return Page(answer["Records"], answer.get("NextShardIterator"), answer.get("MillisBehindLatest", 0), asked_at)
+    answer = client.get_records(ShardIterator=iterator, Limit=limit)
+    found = answer["Records"]
+    with PARSING:
+        records = [Received(record["SequenceNumber"], parse(record["Data"])) for record in found]
+    return Page(
+        records=records,
+        last=(int(found[-1]["SequenceNumber"]), float(found[-1]["ApproximateArrivalTimestamp"])) if found else None,
+        bytes=sum(len(record["Data"]) for record in found),
+        following=answer.get("NextShardIterator"),
+        behind_ms=answer.get("MillisBehindLatest", 0),
+        asked_at=asked_at,
+    )
 
 
 def _fresh_iterator(client: Any, stream: str, shard: str, position: Position) -> str:

@@ -97,10 +97,11 @@ def _record(document: dict[str, Any], of: KeyColumns, operation: object, body: b
     data = document.get("data")
     if not isinstance(data, dict):
         return Unreadable(of.table, "no_data")
-    if any(isinstance(data.get(column), float) for column in of.columns):
-        document = EXACTLY.decode(body.decode())  # digits of a number that a float does not keep
-        data = document["data"]
     key = _key(data, of)
+    if key is None:
+        document = EXACTLY.decode(body.decode())
+        data = document["data"]
+        key = _key(data, of)
     if isinstance(key, Unreadable):
         return key
     if operation != "update":
@@ -112,11 +113,11 @@ def _record(document: dict[str, Any], of: KeyColumns, operation: object, body: b
             "was written. Set BeforeImageSettings on the DMS task: EnableBeforeImage true, FieldName before-image, "
             "ColumnFilter pk-only"
         )
-    if all(before.get(column, data[column]) == data[column] for column in of.columns):
+    if not [column for column in of.columns if before.get(column, data[column]) != data[column]]:
         return Record(of.table, key)
-    if any(isinstance(before.get(column), float) for column in of.columns):
-        before = EXACTLY.decode(body.decode())[BEFORE]
     old = _key({**data, **before}, of)
+    if old is None:
+        old = _key({**data, **EXACTLY.decode(body.decode())[BEFORE]}, of)
     if isinstance(old, Unreadable) or old == key:
         return old if isinstance(old, Unreadable) else Record(of.table, key)
     return Record(of.table, key, old, leaves=True)
@@ -130,12 +131,15 @@ def _moved(document: Mapping[str, Any]) -> bool:
     return any(value != data.get(column) for column, value in before.items())
 
 
-def _key(data: Mapping[str, Any], of: KeyColumns) -> Key | Unreadable:
+def _key(data: Mapping[str, Any], of: KeyColumns) -> Key | Unreadable | None:
+    """Give the key of a row; None if a number of it may have digits that a float does not keep."""
     values = []
     for column, convert in zip(of.columns, of.converters, strict=True):
         if column not in data:
             return Unreadable(of.table, "column_missing", column)
         written = data[column]
+        if type(written) is float:
+            return None
         try:
             value = convert(str(written) if type(written) is int else written)
         except Unfit as unfit:

@@ -132,7 +132,10 @@ def _begin(given: Given, sight: Sight) -> _Work:
         enter_sweep(entries, given.now)
     if given.changed.overflowed:
         enter_sweep(entries, given.now)
-    return _Work(given, entries, dict(given.held))
+    held = {
+        name: held for name, held in given.held.items() if name in entries
+    }  # else a commit failed: the key is fresh again
+    return _Work(given, entries, held)
 
 
 def _choose(work: _Work) -> int:
@@ -158,9 +161,12 @@ def _probe(work: _Work) -> Generator[Question, Any, None]:
     for table, key in work.rows:
         tables.setdefault(table, set()).add(key)
     held = yield from probe(_asked(tables))
-    of_fact = held.get(given.shape.fact, set())
+    of_fact, pending_keys = held.get(given.shape.fact, set()), _pending_keys(work)
     for key in {*work.fresh, *work.due}:
-        _settle_fact(work, key, key in of_fact)
+        if key in of_fact:
+            _keep_fact(work, key)
+        elif key in pending_keys:
+            _settle_fact(work, key, pending_keys[key])
     for table, key in work.rows:
         entry = Entry(What.ROW, table, key, since=given.now)
         if key in held.get(table, ()):
@@ -175,21 +181,26 @@ def _asked(tables: Mapping[str, set[Key]]) -> dict[str, Collection[Key]]:
     return {table: keys for table, keys in tables.items() if keys}
 
 
-def _settle_fact(work: _Work, key: Key, is_held: bool) -> None:
+def _pending_keys(work: _Work) -> dict[Key, Entry]:
+    """Give the pending keys of the fact. Most keys of a round are none, and the id of an entry costs more than all else here."""
+    return {entry.key: entry for entry in work.entries.values() if entry.what is What.KEY and entry.key is not None}
+
+
+def _keep_fact(work: _Work, key: Key) -> None:
     entry = work.due.get(key)
     moved = work.fresh.get(key, False) or bool(entry and entry.moved)
     owed = key_entry(key, moved=moved, since=work.given.now, forced=bool(entry and entry.forced))
-    if is_held:
-        keep_held(work.entries, owed)
-        if owed.id in work.held and key not in work.fresh:
-            work.still_held.add(key)
-        work.held[owed.id] = held_again(work.held.get(owed.id), work.given.now)
-        return
-    pending_one = work.entries.pop(owed.id, None)
-    if pending_one is not None and entry is None:
-        # A fresh record names a key that is pending and not due: what the entry knows is kept for this read.
-        work.due[key] = pending_one
-    work.held.pop(owed.id, None)
+    keep_held(work.entries, owed)
+    if owed.id in work.held and key not in work.fresh:
+        work.still_held.add(key)
+    work.held[owed.id] = held_again(work.held.get(owed.id), work.given.now)
+
+
+def _settle_fact(work: _Work, key: Key, entry: Entry) -> None:
+    """Let go of a pending key. One that a fresh record names, and that was not due, is read now with all that its entry knows."""
+    del work.entries[entry.id]
+    work.due.setdefault(key, entry)
+    work.held.pop(entry.id, None)
 
 
 def keep_held(entries: dict[str, Entry], entry: Entry) -> None:
@@ -207,9 +218,9 @@ def _owe(work: _Work) -> None:
 
 def _to_read(work: _Work, taken: Taken) -> dict[Key, Asked]:
     """Give each key of the fact that is read, once. A key that was found held before, and still is, waits."""
-    keys: dict[Key, Asked] = {}
+    keys, pending_keys = dict[Key, Asked](), _pending_keys(work)
     for key in {*work.fresh, *work.due, *taken.facts} - (work.still_held - taken.facts):
-        entry = work.due.get(key) or work.entries.get(key_entry(key, moved=False, since=0.0).id)
+        entry = work.due.get(key) or pending_keys.get(key)
         moved = work.fresh.get(key, False) or bool(entry and entry.moved)
         keys[key] = Asked(key, moved, bool(entry and entry.forced))
     return keys

@@ -211,7 +211,9 @@ class Running:
         self.left_out = kept is None
         self.changed = ChangedKeys() if kept is None else kept  # what is kept may be nothing but the sweep that is owed
 
-    def round(self, progress: Progress, turn: int, allowed: int, clock: Clock) -> int:
+    def round(
+        self, progress: Progress, turn: int, allowed: int, clock: Clock, before_commit: Callable[[], None]
+    ) -> int:
         """Make one round.
 
         Args:
@@ -219,6 +221,7 @@ class Running:
             turn: Number of the round.
             allowed: Rows that the rate limiter grants to pending.
             clock: Takes the seconds of each step.
+            before_commit: Is called once the source has answered everything: the warehouse works now, and this machine may.
 
         Returns:
             Rows that pending asked of the source.
@@ -264,6 +267,7 @@ class Running:
         decided: Round = drive(one_round(given), answers.answer, clock)
         self.held, self.counts, self.told = decided.held, None, None
         commit = decided.commit or self._renewal(given, progress, is_asked=bool(found))
+        before_commit()
         if commit is not None:
             with clock.step("commit"):
                 told, counts = self._commit(commit, answers, staging, progress, started_at)

@@ -123,21 +123,15 @@ class Staging:
             column = table[output.name].combine_chunks()
             place = table.schema.get_field_index(output.name)
             table = table.set_column(place, output.name, pc.if_else(kept, column, pa.scalar(None, column.type)))
-        said = (
-            unfit.to_pylist()
-            if pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py()
-            else [None] * len(unfit)
-        )
-        reasons = [text.rsplit(":", 1) if text else (None, None) for text in said]
         keys = self._encoded_keys(rows, actions)
         columns = {
             "_freshet_op": actions,
             HASH_COLUMN: hashes([table[output.name].combine_chunks() for output in outputs]),
             FORCED: table[FORCED],
             "_freshet_key": keys,
-            "_freshet_reason": pa.array([reason for _, reason in reasons], pa.string()),
-            "_freshet_column": pa.array([column or None for column, _ in reasons], pa.string()),
         }
+        if pc.any(pc.equal(actions, pa.scalar(str(Action.QUARANTINE)))).as_py():
+            columns["_freshet_column"], columns["_freshet_reason"] = _said(unfit)
         columns |= {output.name: table[output.name] for output in outputs}
         nothing = pa.nulls(table.num_rows, pa.string())
         arrays = [columns.get(field.name, nothing) for field in self.schema]
@@ -236,6 +230,13 @@ def delete_staged(s3: Any, bucket: str, objects: Sequence[str]) -> None:
     for start in range(0, len(objects), 1000):
         wanted = [{"Key": key} for key in objects[start : start + 1000]]
         s3.delete_objects(Bucket=bucket, Delete={"Objects": wanted, "Quiet": True})
+
+
+def _said(unfit: Any) -> tuple[Any, Any]:
+    """Give column and reason of each row."""
+    parts = [text.rsplit(":", 1) if text else (None, None) for text in unfit.to_pylist()]
+    columns, reasons = [column or None for column, _ in parts], [reason for _, reason in parts]
+    return pa.array(columns, pa.string()), pa.array(reasons, pa.string())
 
 
 def ops(table: pa.Table, unfit: Any, deletes: Deletes) -> Any:

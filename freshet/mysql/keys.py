@@ -8,6 +8,7 @@ Gives:  keys, typed by the strict converters; the servers that answered.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from freshet.errors import EnvironmentFault
@@ -45,8 +46,14 @@ class KeyColumns:
         """The table as SQL."""
         return f"{quoted(self.database)}.{quoted(self.table)}"
 
+    @cached_property
+    def _tells_blanks(self) -> bool:
+        return any(self.no_pad)
+
     def blank_at_end(self, key: Key) -> str | None:
         """Name the column whose value ends in a blank, which the warehouse cannot tell; None if there is none."""
+        if not self._tells_blanks:
+            return None
         for column, no_pad, value in zip(self.columns, self.no_pad, key, strict=False):
             if no_pad and isinstance(value, str) and value.endswith(" "):
                 return column
@@ -82,6 +89,10 @@ def free(source: Source, of: KeyColumns, keys: Sequence[Key]) -> tuple[frozenset
         ", ".join(columns),
         f"{ONE_ROW} left join {of.name} as k on {one_of(columns, keys)} {source.share('skip locked')}",
     )
+    if (
+        len(told.rows) == len(keys) and told.rows[0][0] is not None
+    ):  # each key has its row: there is no need to read which
+        return frozenset(keys), told.servers
     return frozenset(key for row in told.rows if (key := of.key(row))), told.servers
 
 

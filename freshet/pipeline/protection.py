@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pyarrow as pa
+import pyarrow.compute as pc
 from botocore.exceptions import BotoCoreError, ClientError
 
 from freshet.errors import EnvironmentFault
@@ -73,11 +74,17 @@ def protected(table: pa.Table, outputs: Iterable[Output], tokens: TokenKey) -> p
 
 def _tokenized(texts: Any, tokens: TokenKey) -> Any:
     key = key_of(tokens)
-    return pa.array([tokenize_text(key, tokens.key_id, text) for text in texts.to_pylist()], pa.string())
+    return _each(texts, lambda text: tokenize_text(key, tokens.key_id, text))
 
 
 def _masked(texts: Any, _: TokenKey) -> Any:
-    return pa.array([mask_digits_text(text) for text in texts.to_pylist()], pa.string())
+    return _each(texts, mask_digits_text)
+
+
+def _each(texts: Any, function: Callable[[str | None], str | None]) -> Any:
+    """Apply a function once to each value that is there: many rows of a fact join one row of a dimension."""
+    found = pc.dictionary_encode(texts.combine_chunks())
+    return pa.array([function(text) for text in found.dictionary.to_pylist()], pa.string()).take(found.indices)
 
 
 PROTECT: dict[str, Callable[[Any, TokenKey], Any]] = {TOKENIZE: _tokenized, MASK_DIGITS: _masked}

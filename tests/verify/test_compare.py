@@ -137,7 +137,12 @@ def test_pending_work_keeps_a_difference_in_flight(make: Make) -> None:
     shop.fill()
     shop.change("customer = 'old'")
     began = shop.now - 1
-    shop.on_sleep = lambda: shop.tell(pending=1, pending_since=began)
+
+    def a_minute_passes() -> None:
+        shop.now += 60
+        shop.tell(pending=1, pending_since=began)
+
+    shop.on_sleep = a_minute_passes
     found = shop.verify()
     assert [Difference(EAST_1, "different", ("customer",), "in_flight")] == found.differences
 
