@@ -74,7 +74,7 @@ def run_unseen(place: Place, *statements: str) -> None:
         place.endpoints["mysql"], as_administrator=True, database=place.source_database, autocommit=True
     )
     with link, link.cursor() as cursor:
-        for statement in ("set sql_log_bin = 0", *statements):
+        for statement in ("set sql_log_bin = 0", "set foreign_key_checks = 0", *statements):
             cursor.execute(statement)
 
 
@@ -89,7 +89,7 @@ def grow(place: Place, table: str, columns: str, rows: int) -> None:
 
 
 def spread(place: Place) -> None:
-    """Let the facts refer to customers from all over their table."""
+    """Let the facts refer to customers from all over their table; some numbers have no customer."""
     customers = count(place, "customer")
     run_unseen(place, f"update ticket_activity set purchased_by = 1 + (ticket_id * 7919) % {customers}")
 

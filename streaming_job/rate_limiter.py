@@ -6,13 +6,14 @@ Gives:  how many rows may be taken now.
 
 from typing import Final, NamedTuple, Self
 
-HOLDS_S: Final = (
-    10  # a commit of Redshift takes seconds: rows that came due meanwhile are not lost, and make one larger round
-)
+HOLDS_MAX_S: Final = 10.0
 
 
 class RateLimiter(NamedTuple):
-    """A bucket that fills by `rows_per_s` and holds ten seconds' rows.
+    """A bucket that fills by `rows_per_s`, and holds what came due since it was asked last: of a second at least, of ten at most.
+
+    A commit of Redshift takes seconds, and the rows of that time are not lost. Quick rounds stay small, so that a sweep holds up
+    no change that just came.
 
     Attributes:
         rows_per_s: Cap.
@@ -26,8 +27,9 @@ class RateLimiter(NamedTuple):
 
     def at_time(self, now: float) -> Self:
         """Give the limiter at a later time."""
-        filled = self.level + (now - self.at) * self.rows_per_s
-        return self._replace(level=min(max(1.0, HOLDS_S * self.rows_per_s), filled), at=max(now, self.at))
+        passed = now - self.at
+        holds = max(1.0, self.rows_per_s * min(HOLDS_MAX_S, max(1.0, passed)))
+        return self._replace(level=min(holds, self.level + passed * self.rows_per_s), at=max(now, self.at))
 
     @property
     def allowed(self) -> int:

@@ -90,6 +90,20 @@ def test_a_start_on_a_stream_that_was_resharded_before(place: Place, spark: Spar
     assert 5 == len(standing(river))
 
 
+def test_sixty_four_shards(place: Place, spark: SparkSession, tmp_path: Path) -> None:
+    """As many as one driver is made for; a round takes a share of each, and all of them move in one commit."""
+    river = River(place, spark, tmp_path, own_stream=True, shards=64)
+    river.simulate("initial", "--events", "4", "--tickets_per_event", "50", "--customers", "40")
+    river.sell(range(1, 201), 2, keys_apart=True)
+    river.drain(records_per_shard=2)
+    check(river, 200)
+    assert 64 == len(standing(river))
+    river.split(0)
+    river.sell(range(1, 101), 3, keys_apart=True)
+    river.drain()
+    check(river, 300)
+
+
 def test_children_are_read_before_their_parents_are_drained(shop: River) -> None:
     """A round reads one record of a shard, so the child is far ahead of its parent: a record only names a key."""
     shop.sell_in_source([*range(1, 16), 40], 2)

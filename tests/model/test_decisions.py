@@ -292,10 +292,11 @@ def test_a_long_pass_keeps_no_other_waiting() -> None:
 
 
 def test_the_rate_limiter_gives_no_more_than_its_rate() -> None:
-    """After a pause it gives ten seconds' rows, not the pause's; what was taken beyond is paid back."""
+    """After a pause it gives ten seconds' rows at most, and one second's when asked all the time."""
     limiter = rate_limiter.RateLimiter(100.0, 0.0, 0.0)
     assert 50 == limiter.at_time(0.5).allowed
     assert 1000 == limiter.at_time(60.0).allowed
+    assert 100 == limiter.at_time(60.0).at_time(60.5).allowed
     assert 0 == limiter.at_time(60.0).after_taking(1030).at_time(60.2).allowed
 
 
