@@ -3,6 +3,7 @@
 import pytest
 
 from freshet.errors import LostData, WrongStream
+from streaming_job.kinesis import Reader
 from tests.faults.control import forget, inject, injected
 from tests.river import River, deletes
 
@@ -19,6 +20,29 @@ def test_a_reader_that_is_hindered_goes_on_and_loses_nothing(own_stream: River, 
     assert 3 == injected(url) - before
     assert own_stream.expected() == own_stream.actual()
     assert 20 == own_stream.ledger()["received"]
+
+
+def test_a_backlog_is_read_ahead_and_no_fault_on_the_way_loses_a_record(
+    own_stream: River, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next pages are read while a commit fails, and while Kinesis fails: each record is taken in once all the same."""
+    begun: list[int] = []
+    real = Reader.read_ahead
+    monkeypatch.setattr(
+        Reader, "read_ahead", lambda reader, budget: begun.append(budget.records) or real(reader, budget)
+    )
+    endpoints = own_stream.place.endpoints
+    own_stream.drain()
+    own_stream.sell(range(1, 61), 5, keys_apart=True)
+    before = injected(endpoints["aws"]["endpoint_url"]), injected(endpoints["redshift"]["endpoint_url"])
+    inject(endpoints["redshift"]["endpoint_url"], operation="BatchExecuteStatement", fault="throttle", times=3)
+    inject(endpoints["aws"]["endpoint_url"], operation="GetRecords", fault="expire_iterator", times=2)
+    own_stream.drain(records_per_shard=4)
+    after = injected(endpoints["aws"]["endpoint_url"]), injected(endpoints["redshift"]["endpoint_url"])
+    assert (2, 3) == (after[0] - before[0], after[1] - before[1])
+    assert len(begun) > 5
+    assert own_stream.expected() == own_stream.actual()
+    assert 60 == own_stream.ledger()["received"]
 
 
 def age(river: River) -> None:
