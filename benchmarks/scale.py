@@ -250,9 +250,10 @@ class Flow(threading.Thread):
 def show(lines: dict[str, dict[str, Any]], followed: dict[str, Any]) -> None:
     """Print both tables."""
     first = next(iter(lines.values()))
-    table = Table("rounds of 1,000 changes", *first, "to the first")
-    for name, line in lines.items():
-        table.add_row(name, *map(str, line.values()), f"{line['round_s'] / first['round_s']:.2f}")
+    table = Table("rounds of 1,000 changes", *lines)
+    for name in first:
+        table.add_row(name, *(str(line[name]) for line in lines.values()))
+    table.add_row("to the first", *(f"{line['round_s'] / first['round_s']:.2f}" for line in lines.values()))
     console.print(table)
     table = Table("a change that many rows follow", "")
     for name, value in followed.items():
