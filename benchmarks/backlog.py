@@ -8,7 +8,10 @@ those of the rounds after the second one. Arms, on the same changes:
 
     emulators   through the emulators
     canned      pages of the stream from memory, all else the same
-    no probe    canned, and no key is probed: what the probe costs
+    no probe    canned, and no key is probed
+    no hash     canned, and no row is hashed
+    no counts   canned, and the commit counts nothing
+    thin        canned, and nothing of all that: keys, rows, commit
 
 The named limit, measured in the same run on the same stream: one plain process that calls GetRecords and json.loads and keeps
 nothing.
@@ -43,11 +46,11 @@ PIPELINE = ROOT / "sql" / "pipelines" / "sport_event_activity"
 TICKETS_PER_EVENT = 500
 COLD_ROUNDS = 2
 STEPS = ("read", "look", "probe", "pending", "rows", "commit")
+CANNED = "benchmarks.canned"
 ARMS = {
-    "emulators": ("streaming_job", ""),
-    "canned": ("benchmarks.canned", ""),
-    "no probe": ("benchmarks.canned", "probe"),
-}
+    "emulators": ("streaming_job", ""), "canned": (CANNED, ""), "no probe": (CANNED, "probe"), "no hash": (CANNED, "hash"),
+    "no counts": (CANNED, "counts"), "thin": (CANNED, "probe hash counts"),
+}  # fmt: skip
 NO_CAP = ["--rows_per_s", "10000000"]  # a first start sweeps the table; that is not what is measured
 UNTIL_IDLE = ["--until_idle", "--every_s", "0.4"]
 console = Console(stderr=True)

@@ -1,12 +1,13 @@
 """The job, whose stream is a file of pages: what it takes without Kinesis.
 
 `python -m benchmarks.canned ARGUMENTS` is `python -m streaming_job ARGUMENTS`. The file is named by BENCHMARK_PAGES; what
-BENCHMARK_WITHOUT names (`probe`) is left out, so that its price can be told.
+BENCHMARK_WITHOUT names (`probe`, `hash`, `counts`) is left out, so that its price can be told.
 """
 
 import bisect
 import os
 import pickle
+import re
 import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import orjson
 
 import streaming_job.round
-from streaming_job import connect, kinesis
+from freshet.ledger import commit_sql, ledger
+from streaming_job import connect, kinesis, session
 from streaming_job.__main__ import main
 
 RECORDS_PER_PAGE = 5_000
@@ -75,10 +77,20 @@ def _no_probe(_: Any) -> Generator[Any, Any, dict[str, Any]]:
     return {}
 
 
+def _uncounted(*arguments: Any) -> list[str]:
+    """Give a commit without the statements that count: how many rows were staged, are new, were removed."""
+    statements = commit_sql.transaction(*arguments)
+    return [text for text in statements if not re.match(r"update \S+_commits set ", text)]
+
+
 if __name__ == "__main__":
     canned: Pages = pickle.loads(Path(os.environ["BENCHMARK_PAGES"]).read_bytes())
-    real = kinesis.kinesis_client
+    real, without = kinesis.kinesis_client, os.environ.get("BENCHMARK_WITHOUT", "").split()
     setattr(connect, "kinesis_client", lambda: Canned(real(), canned))  # noqa: B010 - it is no name that the module gives away
-    if "probe" in os.environ.get("BENCHMARK_WITHOUT", ""):
+    if "probe" in without:
         setattr(streaming_job.round, "probe", _no_probe)  # noqa: B010 - likewise
+    if "hash" in without:
+        session.SETTINGS["spark.python.daemon.module"] = "benchmarks.thin_worker"
+    if "counts" in without:
+        setattr(ledger, "transaction", _uncounted)  # noqa: B010 - likewise
     sys.exit(main())
