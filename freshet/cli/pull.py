@@ -13,6 +13,7 @@ from batch_jobs.pull.copy_folder import open_folder
 from batch_jobs.pull.definition import Definition
 from batch_jobs.pull.files import Format
 from batch_jobs.pull.puller import Call, Pulled, in_process, on_lambda, pull, request
+from batch_jobs.stopping import signals
 from freshet.cli.context import (
     AWS_OPTION,
     JSON_OPTION,
@@ -75,10 +76,13 @@ def pull_command(
             open_folder(to, pulls.name, Format(form)) as folder,
             runs.recorded(place.warehouse, "pull", pulls.name) as run,
             _progress(json_output) as show,
+            signals(_interrupt) as stopping,
         ):
             waiting = [0, 0]
 
             def told(pulled: Pulled, rows: int, size: int) -> None:
+                if stopping():
+                    _interrupt()
                 show(pulled)
                 waiting[0], waiting[1] = waiting[0] + rows, waiting[1] + size
                 if waiting[1] >= TOLD_EVERY_BYTES:
@@ -88,6 +92,11 @@ def pull_command(
             pulled = pull(call, folder, told)
             run.progress(*waiting)
     _tell(pulls.name, to, form, pulled, json_output)
+
+
+def _interrupt() -> None:
+    """End at Ctrl-C and SIGTERM; asked for once more after each answer, as Python drops what is raised in a destructor."""
+    raise KeyboardInterrupt
 
 
 def find_definition(name: str | None, root: Path = PULLS) -> Path:

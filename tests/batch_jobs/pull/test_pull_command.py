@@ -1,7 +1,9 @@
 """`freshet pull`, whole: the copy is the table in the end, whatever happens meanwhile and wherever it is killed."""
 
+import contextlib
 import fcntl
 import json
+import os
 import random
 import signal
 import threading
@@ -12,6 +14,7 @@ from typing import Any
 import pyarrow.csv as arrow_csv
 import pytest
 
+from batch_jobs.pull.copy_folder import CopyFolder
 from batch_jobs.pull.files import Format
 from freshet.cli.context import Place
 from freshet.redshift import runs
@@ -183,6 +186,28 @@ def test_ctrl_c_ends_cleanly_and_the_next_pull_goes_on(yard: Yard, tmp_path: Pat
     assert ("pull", "stopped") == last_run(yard)[:2]
     assert 0 == yard.pull(yard.file(orders=TABLE), "--to", copy)
     assert table(yard) == by_key(copied(copy / "orders.parquet"))
+
+
+def test_a_ctrl_c_that_python_drops_ends_it_all_the_same(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal raises in a destructor or a callback is lost; the pull asks once more before the next answer."""
+    fill(yard, 100)
+    keep, kept = CopyFolder.keep, list[Any]()
+
+    def interrupted(folder: CopyFolder, answer: Any) -> int:
+        kept.append(answer)
+        if len(kept) == 2:
+            with contextlib.suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        return keep(folder, answer)
+
+    monkeypatch.setattr(CopyFolder, "keep", interrupted)
+    assert 130 == yard.pull(yard.file(5, orders=TABLE), "--to", tmp_path / "copy")
+    assert 2 == len(kept)
+    assert ("pull", "stopped") == last_run(yard)[:2]
+    assert 0 == yard.pull(yard.file(orders=TABLE), "--to", tmp_path / "copy")
+    assert table(yard) == by_key(copied(tmp_path / "copy" / "orders.parquet"))
 
 
 def last_run(yard: Yard) -> tuple[str, str, int, int]:
