@@ -58,7 +58,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class SkipLocked:
-    """Which of these rows does no transaction hold? `FOR SHARE SKIP LOCKED`. Answer: keys, as the source spells them."""
+    """Which of these rows does no transaction hold? `FOR SHARE SKIP LOCKED`. Answer: keys; if not all, as the source spells."""
 
     table: str
     keys: tuple[Key, ...]

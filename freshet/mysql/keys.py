@@ -83,7 +83,7 @@ class KeyColumns:
 
 
 def free(source: Source, of: KeyColumns, keys: Sequence[Key]) -> tuple[frozenset[Key], Answered]:
-    """Give those of some keys whose row is there and that no transaction holds."""
+    """Give those of some keys whose row is there and that no transaction holds; if not all, as the source spells them."""
     columns = [f"k.{quoted(name)}" for name in of.columns]
     told = source.ask(
         ", ".join(columns),

@@ -70,7 +70,9 @@ def world(place: Place, spark: SparkSession, tmp_path: Path, monkeypatch: pytest
     world = World(river)
     with river.job() as job:
         (pipeline,) = job.pipelines.values()
-    monkeypatch.setattr(streaming_job.connect, "_followed", lambda *_: pipeline.followed)
+    monkeypatch.setattr(streaming_job.connect, "_source", lambda *_: None)
+    monkeypatch.setattr(streaming_job.connect, "Followed", lambda _: pipeline.followed)
+    monkeypatch.setattr(river, "_built", lambda *_: None)
     monkeypatch.setattr(Ledger, "create", lambda *_, **__: None)
     return world
 

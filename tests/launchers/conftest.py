@@ -87,15 +87,20 @@ class Shell:
 
 
 @pytest.fixture(scope="session")
-def shell(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Glue's Python shell 3.9 and what is uploaded for it."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the jobs of the Python shell bring along."""
+    wheels = download(pins(ROOT / "simulators/constraints.txt"), PYTHON_SHELL, CACHE)
+    return shell_bundle(ROOT, wheels, tmp_path_factory.mktemp("bundle") / "bundle.zip")
+
+
+@pytest.fixture(scope="module")
+def shell(place: Place, bundle: Path) -> Shell:
+    """Glue's Python shell 3.9 and what is uploaded for it, anew for each module: S3 forgets when a test restarts it."""
     glues = find_python("3.9")
     # The boto3 of 2022 cannot be imported by Python 3.12 or newer; there the oldest that can takes its part.
     old = "shell.txt" if glues or sys.version_info < (3, 12) else "shell_newer.txt"
     requirements = Path(__file__).with_name(old)
     python = environment("shell", requirements, glues or sys.executable)
-    wheels = download(pins(ROOT / "simulators/constraints.txt"), PYTHON_SHELL, CACHE)
-    bundle = shell_bundle(ROOT, wheels, tmp_path_factory.mktemp("bundle") / "bundle.zip")
     s3, bucket = place.client("s3"), place.endpoints["staging_bucket"]
     s3.upload_file(str(bundle), bucket, "freshet/test/code/shell/bundle.zip")
     s3.upload_file(place.endpoints["mysql"]["tls_ca"], bucket, "freshet/test/code/shell/authorities.pem")

@@ -64,10 +64,14 @@ def test_an_insert_that_is_not_committed_holds_its_key(
     assert [False, False] == [any_held(source, of, [key])[0] for key in ((1, "a"), (3, "c"))]
 
 
-def test_keys_come_as_the_source_spells_them(make: Make, source: Source) -> None:
-    """Asked for A, the collation finds a."""
-    of = make({"code": "varchar(9)"}, "('a')")
-    assert {("a",)} == free(source, of, [("A",)])[0]
+def test_keys_that_are_not_all_free_come_as_the_source_spells_them(make: Make, source: Source) -> None:
+    """Asked for A, the collation finds a; when each key has its row, nobody needs to know how it is spelled."""
+    of = make({"code": "varchar(9)"}, "('a')", "('b')")
+    assert {("a",)} == free(source, of, [("A",), ("gone",)])[0]
+    assert {("a",)} == free(source, of, [("A",), ("a",)])[0]
+    assert {("A",), ("b",)} == free(source, of, [("A",), ("b",)])[0]
+    assert {("A",)} == free(source, of, [("A",)])[0]
+    assert not free(source, of, [("gone",)])[0]
 
 
 def test_the_next_keys_come_in_mysqls_order(make: Make, source: Source) -> None:
