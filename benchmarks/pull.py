@@ -19,7 +19,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from batch_jobs.pull import answer as answer_module
 from batch_jobs.pull.copy_folder import CopyFolder, open_folder
 from batch_jobs.pull.definition import read_definition
 from batch_jobs.pull.files import Format
@@ -91,7 +90,7 @@ def measure(warehouse: Warehouse, folder: Path, rows: int) -> dict[str, Any]:
     """Pull everything, then change a hundredth and pull that."""
     definition = read_definition("orders", {"tables": {TABLE: {"cursor": "at", "keys": ["id"]}}})
     spent: dict[str, float] = {}
-    reading = timed(spent, "read", answer_module.Warehouse, "_ask")
+    reading = timed(spent, "read", Warehouse, "_ask")
     writing = timed(spent, "write", CopyFolder, "keep")
     merging = timed(spent, "merge", CopyFolder, "merge")
     call = in_process(warehouse, {"orders": definition})
