@@ -24,8 +24,6 @@ import os
 import pickle
 import platform
 import shutil
-import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -37,22 +35,17 @@ from rich.table import Table
 
 from benchmarks.canned import can
 from benchmarks.cpu import OF_JOB, PARTS, Watch
-from freshet.cli.context import ROOT, Place
+from benchmarks.shop import NO_CAP, PIPELINE, STEPS, UNTIL_IDLE, own_sandbox, run_job, simulate
+from freshet.cli.context import Place
 from freshet.cli.run import start_job
-from freshet.cli.simulate import start_simulator
-from sandbox import control
 
-PIPELINE = ROOT / "sql" / "pipelines" / "sport_event_activity"
 TICKETS_PER_EVENT = 500
 COLD_ROUNDS = 2
-STEPS = ("read", "look", "probe", "pending", "rows", "commit")
 CANNED = "benchmarks.canned"
 ARMS = {
     "emulators": ("streaming_job", ""), "canned": (CANNED, ""), "no probe": (CANNED, "probe"), "no hash": (CANNED, "hash"),
     "no counts": (CANNED, "counts"), "thin": (CANNED, "probe hash counts"),
 }  # fmt: skip
-NO_CAP = ["--rows_per_s", "10000000"]  # a first start sweeps the table; that is not what is measured
-UNTIL_IDLE = ["--until_idle", "--every_s", "0.4"]
 console = Console(stderr=True)
 
 
@@ -64,22 +57,18 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS), help="which arms, in order; default: %(default)s")
     chosen = parser.parse_args()
     arms = chosen.arms.split(",")
-    with tempfile.TemporaryDirectory(prefix="freshet-backlog-") as folder:
-        state, pages = Path(folder) / "sandbox", Path(folder) / "pages"
+    with own_sandbox("backlog", shards=chosen.shards) as (place, folder):
+        pages = folder / "pages"
         os.environ["BENCHMARK_PAGES"] = str(pages)
-        try:
-            place = Place(state, control.start(state, tied=True, shards=chosen.shards))
-            pipelines = {arm: copy_of_pipeline(arm, Path(folder)) for arm in arms}
-            stock_up(place, chosen.changes)
-            for pipeline in pipelines.values():
-                run_job(place, pipeline, [*NO_CAP, *UNTIL_IDLE])
-            simulate(place, "burst", ["--changes", str(chosen.changes)])
-            limit, records = plain_reader(place)
-            pages.write_bytes(pickle.dumps(can(records)))
-            del records
-            results = {arm: drain(place, pipelines[arm], arm, chosen.changes) for arm in arms}
-        finally:
-            control.stop(state)
+        pipelines = {arm: copy_of_pipeline(arm, folder) for arm in arms}
+        stock_up(place, chosen.changes)
+        for pipeline in pipelines.values():
+            run_job(place, pipeline, [*NO_CAP, *UNTIL_IDLE])
+        simulate(place, "burst", ["--changes", str(chosen.changes)])
+        limit, records = plain_reader(place)
+        pages.write_bytes(pickle.dumps(can(records)))
+        del records
+        results = {arm: drain(place, pipelines[arm], arm, chosen.changes) for arm in arms}
     machine = {"cores": os.cpu_count(), "machine": platform.processor() or platform.machine(), "shards": chosen.shards}
     show(results, limit)
     print(json.dumps({"arms": results, "limit_changes_per_s": round(limit), **machine}))
@@ -103,16 +92,6 @@ def stock_up(place: Place, changes: int) -> None:
     request = urllib.request.Request(place.endpoints["aws"]["endpoint_url"] + "/_sandbox/trim", body, method="POST")
     with urllib.request.urlopen(request) as answer:
         answer.read()
-
-
-def simulate(place: Place, kind: str, options: list[str]) -> None:
-    """Run a simulator, and wait until DMS has delivered what it changed."""
-    console.print(f"simulator {kind} ...")
-    if start_simulator(place, kind, options, stdout=subprocess.DEVNULL).wait() != 0:
-        raise SystemExit(f"simulator {kind} failed")
-    until = control.binlog_position(place.state)
-    while control.dms_position(place.state) < until:
-        time.sleep(0.2)
 
 
 def shards_of(place: Place) -> list[str]:
@@ -147,13 +126,6 @@ def plain_reader(place: Place) -> tuple[float, Mapping[str, list[dict[str, Any]]
             if page["MillisBehindLatest"] == 0:
                 break
     return facts / spent, found  # per second of its own CPU: its waiting for quotas is no limit of reading
-
-
-def run_job(place: Place, pipeline: Path, options: list[str]) -> None:
-    """Run the job until idle."""
-    code = start_job(place, [pipeline], options).wait(1200)
-    if code:
-        raise SystemExit(f"the job failed with {code}")
 
 
 def drain(place: Place, pipeline: Path, arm: str, changes: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import argparse
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from batch_jobs.pull.copy_folder import CopyFolder, open_folder
 from batch_jobs.pull.definition import read_definition
 from batch_jobs.pull.files import Format
 from batch_jobs.pull.puller import in_process, pull
-from freshet.cli.context import Place
+from benchmarks.shop import own_sandbox
 from freshet.redshift.data_api import STATEMENTS_MAX, Warehouse
-from sandbox import control
 
 TABLE = "public.orders"
 ROWS_PER_INSERT = 500
@@ -37,16 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000, help="rows of the table")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="freshet-pull-") as folder:
-        state = Path(folder) / "sandbox"
-        place = Place(state, control.start(state, tied=True))
-        try:
-            fill(place.warehouse, arguments.rows)
-            limit = plain_select(place.warehouse)
-            result = measure(place.warehouse, Path(folder) / "copy", arguments.rows)
-        finally:
-            place.close()
-            control.stop(state)
+    with own_sandbox("pull") as (place, folder), closing(place):
+        fill(place.warehouse, arguments.rows)
+        limit = plain_select(place.warehouse)
+        result = measure(place.warehouse, folder / "copy", arguments.rows)
     result |= {"limit_rows_per_s": round(limit), "ratio_to_limit": round(result["rows_per_s"] / limit, 3)}
     result |= {"cores": os.cpu_count(), "machine": platform.processor() or platform.machine()}
     show(result)

@@ -11,23 +11,19 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.backlog import NO_CAP, PIPELINE, UNTIL_IDLE, run_job, simulate
 from benchmarks.cpu import OF_JOB, Watch
+from benchmarks.shop import PIPELINE, STEPS, note_rounds, own_sandbox, simulate, small_shop
 from freshet.cli.context import Place
 from freshet.cli.run import start_job
 from freshet.pipeline.connection import connect
-from sandbox import control
 
-STEPS = ("read", "look", "probe", "pending", "rows", "commit")
 ONLY_SPARK = (
     "from streaming_job.session import open_session; s = open_session('local[2]', None); s.range(1).collect(); s.stop()"
 )
@@ -41,17 +37,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--changes", type=int, default=20, help="changes a round; default: %(default)s")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="freshet-rounds-") as folder:
-        state = Path(folder) / "sandbox"
-        try:
-            place = Place(state, control.start(state, tied=True))
-            simulate(place, "initial", ["--events", "20", "--tickets_per_event", "500", "--customers", "1000"])
-            simulate(place, "burst", ["--changes", "4000"])
-            run_job(place, PIPELINE, [*NO_CAP, *UNTIL_IDLE])
-            result = {"spark_alone_s": spark_alone(chosen.starts), **starts(place, chosen.starts, chosen.changes)}
-            result |= rounds(place, chosen.rounds, chosen.changes)
-        finally:
-            control.stop(state)
+    with own_sandbox("rounds") as (place, _):
+        small_shop(place, 4_000)
+        result = {"spark_alone_s": spark_alone(chosen.starts), **starts(place, chosen.starts, chosen.changes)}
+        result |= rounds(place, chosen.rounds, chosen.changes)
     show(result)
     print(json.dumps({**result, "cores": os.cpu_count()}))
 
@@ -109,12 +98,6 @@ def rounds(place: Place, times: int, changes: int) -> dict[str, Any]:
 
 def _first_times(heard: dict[str, float], line: dict[str, Any]) -> None:
     heard.setdefault(line["event"], time.monotonic())
-
-
-def note_rounds(found: list[dict[str, Any]], line: dict[str, Any]) -> None:
-    """Keep a line of the job's log that tells of a round."""
-    if line["event"] == "round":
-        found.append(line)
 
 
 def touch(place: Place, changes: int) -> None:

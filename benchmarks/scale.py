@@ -13,26 +13,23 @@ import argparse
 import json
 import os
 import statistics
-import tempfile
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.backlog import NO_CAP, PIPELINE, UNTIL_IDLE, run_job, simulate
 from benchmarks.cpu import OF_JOB, Watch
-from benchmarks.rounds import note_rounds
+from benchmarks.shop import NO_CAP, PIPELINE, UNTIL_IDLE, note_rounds, own_sandbox, run_job, small_shop
 from freshet.cli.context import Place
 from freshet.cli.job_process import JobProcess
 from freshet.cli.run import start_job
 from freshet.ledger import requests
 from freshet.pipeline.connection import connect
 from freshet.redshift.data_api import Warehouse
-from sandbox import control, mysql
+from sandbox import mysql
 
 TARGET = "public.sport_event_activity"
 COMMITS = "freshet.sport_event_activity_commits"
@@ -47,23 +44,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12, help="rounds a line; default: %(default)s")
     parser.add_argument("--followers", type=int, default=200_000, help="facts of one customer; default: %(default)s")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="freshet-scale-") as folder:
-        state = Path(folder) / "sandbox"
-        try:
-            place = Place(state, control.start(state, tied=True))
-            simulate(place, "initial", ["--events", "20", "--tickets_per_event", "500", "--customers", "1000"])
-            simulate(place, "burst", ["--changes", "20000"])
-            run_job(place, PIPELINE, [*NO_CAP, *UNTIL_IDLE])
-            lines = {"all small": rounds(place, chosen.rounds)}
-            grow(place, "customer", "name, email, phone", chosen.rows)
-            spread(place)
-            lines[f"{chosen.rows:,} customers"] = rounds(place, chosen.rounds)
-            grow(place, "ticket", "event_id, seat_level, seat_location, ticket_price", chosen.rows)
-            fill_target(place)
-            lines[f"and {chosen.rows:,} rows in the target"] = rounds(place, chosen.rounds)
-            followed = walk(place, chosen.followers)
-        finally:
-            control.stop(state)
+    with own_sandbox("scale") as (place, _):
+        small_shop(place, 20_000)
+        lines = {"all small": rounds(place, chosen.rounds)}
+        grow(place, "customer", "name, email, phone", chosen.rows)
+        spread(place)
+        lines[f"{chosen.rows:,} customers"] = rounds(place, chosen.rounds)
+        grow(place, "ticket", "event_id, seat_level, seat_location, ticket_price", chosen.rows)
+        fill_target(place)
+        lines[f"and {chosen.rows:,} rows in the target"] = rounds(place, chosen.rounds)
+        followed = walk(place, chosen.followers)
     show(lines, followed)
     print(json.dumps({"rounds": lines, "walk": followed, "cores": os.cpu_count()}))
 
@@ -206,8 +196,8 @@ def stop(job: JobProcess) -> None:
 
 def following(warehouse: Warehouse) -> int:
     """Count the rows that follow the customer's new name."""
-    told = warehouse.query(f"select count(*) as n from {TARGET} where name = 'Followed By Many'")
-    return int(str(told[0]["n"]))
+    found = warehouse.query(f"select count(*) as n from {TARGET} where name = 'Followed By Many'")
+    return int(str(found[0]["n"]))
 
 
 class Flow(threading.Thread):
@@ -238,13 +228,13 @@ class Flow(threading.Thread):
         time.sleep(seconds)
         ended = ask(place, "select utc_timestamp(3)")
         time.sleep(15.0)
-        told = place.warehouse.query(
+        found = place.warehouse.query(
             "select percentile_cont(0.95) within group (order by extract(epoch from (c.committed_at - t.updated_at))) as p95, "
             f"count(*) as n from {TARGET} t join {COMMITS} c on c.commit_id = t._freshet_commit "
             f"where t.purchased_by <> 1 and t.updated_at between '{began}' and '{ended}'"
         )
-        assert int(str(told[0]["n"])) > RATE * seconds / 2, told
-        return round(float(str(told[0]["p95"])), 2)
+        assert int(str(found[0]["n"])) > RATE * seconds / 2, found
+        return round(float(str(found[0]["p95"])), 2)
 
 
 def show(lines: dict[str, dict[str, Any]], followed: dict[str, Any]) -> None:

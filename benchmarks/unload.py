@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from rich.table import Table
 from batch_jobs.run_sql.execute import execute
 from batch_jobs.run_sql.modes import TRANSACTION
 from batch_jobs.run_sql.script import read_script
+from benchmarks.shop import own_sandbox
 from freshet.cli.context import Place
-from sandbox import control
 
 TABLE = "public.unloaded"
 SELECT = f"select id, sold_at, sport, seat, price from {TABLE}"
@@ -42,15 +41,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table (%(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="freshet-unload-") as folder:
-        state = Path(folder) / "sandbox"
-        try:
-            place = Place(state, control.start(state, tied=True))
-            fill(place, arguments.rows)
-            limit = arguments.rows / plain_copy(place)
-            found = {name: unload(place, Path(folder), name, arguments.rows) for name in FORMATS}
-        finally:
-            control.stop(state)
+    with own_sandbox("unload") as (place, folder):
+        fill(place, arguments.rows)
+        limit = arguments.rows / plain_copy(place)
+        found = {name: unload(place, folder, name, arguments.rows) for name in FORMATS}
     show(limit, found)
     told = {name: one | {"ratio_to_limit": round(one["rows_per_s"] / limit, 3)} for name, one in found.items()}
     machine = {"cores": os.cpu_count(), "machine": platform.processor() or platform.machine()}

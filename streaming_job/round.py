@@ -132,10 +132,8 @@ def _begin(given: Given, sight: Sight) -> _Work:
         enter_sweep(entries, given.now)
     if given.changed.overflowed:
         enter_sweep(entries, given.now)
-    held = {
-        name: held for name, held in given.held.items() if name in entries
-    }  # else a commit failed: the key is fresh again
-    return _Work(given, entries, held)
+    # What is held has an entry, unless the commit of that failed: then the key is fresh again.
+    return _Work(given, entries, {name: held for name, held in given.held.items() if name in entries})
 
 
 def _choose(work: _Work) -> int:

@@ -89,9 +89,8 @@ def free(source: Source, of: KeyColumns, keys: Sequence[Key]) -> tuple[frozenset
         ", ".join(columns),
         f"{ONE_ROW} left join {of.name} as k on {one_of(columns, keys)} {source.share('skip locked')}",
     )
-    if (
-        len(told.rows) == len(keys) and told.rows[0][0] is not None
-    ):  # each key has its row: there is no need to read which
+    # Each key has its row: there is no need to read which.
+    if len(told.rows) == len(keys) and told.rows[0][0] is not None:
         return frozenset(keys), told.servers
     return frozenset(key for row in told.rows if (key := of.key(row))), told.servers
 
